@@ -1,0 +1,104 @@
+# Everything here works in a fresh clone: the first call makes .venv, later ones reuse it.
+
+# The first of these that is Python 3.11 or newer makes the environment.
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+
+# Where torch comes from. "auto" takes PyTorch's own index of CPU builds on a Linux machine without
+# an NVIDIA driver, as PyPI's builds for Linux bring gigabytes of CUDA; elsewhere, and where pip is
+# configured with package sources of its own, pip's defaults. Give an index's address to choose
+# another build, or nothing (TORCH_INDEX=) for pip's defaults.
+TORCH_INDEX ?= auto
+PIP_FLAGS ?=
+
+# Threads of the numerical libraries while tests run, and more arguments for pytest.
+THREADS ?= 2
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
+BENCHMARKS ?= $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test lint format types check docs bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(RUN) ## make .venv with dataval in it, editable, with PyTorch and what the tests need
+
+demo: $(RUN) ## find mislabelled samples: the shortest tour of the library
+	$(PY) examples/noisy_labels.py
+
+test: $(RUN) ## run the tests (ARGS="-k hydra" for some of them)
+	OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
+	VECLIB_MAXIMUM_THREADS=$(THREADS) MPLBACKEND=agg $(PY) -m pytest $(ARGS)
+
+lint: $(DEV) ## check style and formatting
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(DEV) ## repair style and formatting
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+types: $(DEV) ## check types
+	$(PY) -m mypy
+
+check: lint types test ## lint, types and test: what a change has to pass
+
+docs: $(DOCS) ## build the documentation into docs/_build/html
+	MPLBACKEND=agg $(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(RUN) ## run the benchmarks (BENCHMARKS=benchmarks/one.py for one of them)
+	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(PY) "$$file"; done
+
+clean: ## remove build products and caches; .venv and results/ stay
+	rm -rf build dist docs/_build docs/auto_examples docs/sg_execution_times.rst
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
+	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------ environment
+
+# $(call install,extras): this checkout, editable, with the named extras, under the constraints.
+define install
+	@index="$(TORCH_INDEX)"; \
+	if [ "$$index" = auto ]; then \
+		index=""; \
+		if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 \
+			&& ! $(PY) -m pip config list | grep -E 'find-links|index-url|no-index' >/dev/null; then \
+			index=https://download.pytorch.org/whl/cpu; \
+		fi; \
+	fi; \
+	set -x; \
+	$(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) \
+		$${index:+--extra-index-url "$$index"} --constraint constraints.txt --editable ".[$(1)]"
+	@touch $@
+endef
+
+$(PY):
+	@for python in $(PYTHON); do \
+		if "$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' \
+			>/dev/null 2>&1; then \
+			echo "making $(VENV) with $$("$$python" --version)"; \
+			exec "$$python" -m venv --clear $(VENV); \
+		fi; \
+	done; \
+	echo "dataval needs Python 3.11 or newer with its venv module (on Debian: python3-venv)." >&2; \
+	echo "None of these is one: $(PYTHON). The first is: $$("$(firstword $(PYTHON))" --version 2>&1)." >&2; \
+	echo "Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; \
+	exit 1
+
+$(RUN): pyproject.toml constraints.txt | $(PY)
+	$(call install,torch$(comma)plots$(comma)test)
+
+$(DEV): $(RUN)
+	$(call install,dev)
+
+$(DOCS): $(RUN)
+	$(call install,docs)
+
+comma := ,

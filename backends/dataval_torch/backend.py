@@ -1,0 +1,368 @@
+"""The loss of a torch module and its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import vmap
+
+from dataval.backend import Backend, Linearization, Objective, Signature
+from dataval.data import Data
+from dataval.errors import UnusedParameterWarning
+from dataval.losses import Loss
+from dataval_torch import slopes
+from dataval_torch.batches import Batch, TorchBatches
+from dataval_torch.fallback import FirstThatWorks
+from dataval_torch.gradients import batched_vjp, jacobian_rows, vmapped_rows
+from dataval_torch.layers import differentiable_kernels
+from dataval_torch.losses import check_losses, check_named_targets, per_sample_loss, target_dtype
+from dataval_torch.model import (
+    FunctionalModel,
+    choose_device,
+    own_module,
+    run_example,
+    warn_unused,
+)
+from dataval_torch.parameters import Filter
+from dataval_torch.second_order import check_twice_differentiable, named_layer_error
+
+__all__ = ["TorchBackend"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _with_kernels(
+    method: Callable[Concatenate[TorchBackend, P], R],
+) -> Callable[Concatenate[TorchBackend, P], R]:
+    """Run a method under `differentiable_kernels`."""
+
+    @wraps(method)
+    def wrapped(self: TorchBackend, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with differentiable_kernels(self.model.device):
+            return method(self, *args, **kwargs)
+
+    return wrapped
+
+
+class TorchBackend(Backend):
+    """See `dataval.backend.Backend`, which documents every method.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or callable
+    loss : str, NamedLoss or callable
+    device, params, seed
+        As in `Backend.create`, which is the way to make one that is checked.
+    """
+
+    name: ClassVar[str] = "torch"
+
+    def __init__(self, model: Any, loss: Loss, *, device: str, params: Filter, seed: int) -> None:
+        module = own_module(model, seed)
+        self._source, self._seed = model, seed
+        self.model = FunctionalModel(module, params, choose_device(device, module))
+        self.loss = loss
+        self._loss = per_sample_loss(loss)
+        self._couples_samples = False
+        self._slopes = FirstThatWorks(slopes.forward_mode, slopes.double_reverse, slopes.by_rows)
+        self._rows = FirstThatWorks(vmapped_rows, jacobian_rows)
+
+    @classmethod
+    def handles(cls, model: Any) -> bool:
+        """Whether `model` is a torch module."""
+        return isinstance(model, nn.Module)
+
+    @classmethod
+    def create(
+        cls, model: Any, loss: Loss, *, device: str, params: Filter, seed: int, example: Data
+    ) -> TorchBackend:
+        """Build a backend and check it on a few samples."""
+        backend = cls(model, loss, device=device, params=params, seed=seed)
+        backend._explore(example)
+        return backend
+
+    @property
+    def signature(self) -> Signature:
+        """Names and shapes of the parameters and buffers."""
+        layout, buffers = self.model.layout, self.model.buffer_layout
+        return Signature(
+            tuple(zip(layout.names, layout.shapes, strict=True)),
+            tuple(zip(buffers.names, buffers.shapes, strict=True)),
+            str(self.model.dtype).removeprefix("torch."),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Version, device and thread count."""
+        device = self.model.device
+        return {
+            "torch": torch.__version__,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            "threads": str(torch.get_num_threads()),
+        }
+
+    def initial(self) -> tuple[Tensor, Tensor]:
+        """Return the module's own parameters and buffers."""
+        return self.model.parameters.clone(), self.model.buffers.clone()
+
+    def export(self, parameters: Tensor, buffers: Tensor) -> nn.Module:
+        """Return a copy of the caller's module with these values."""
+        return self.model.export(parameters, buffers, own_module(self._source, self._seed))
+
+    # ---- data and arrays -------------------------------------------------------------------------
+
+    def batches(self, data: Data) -> TorchBatches:
+        """Return data from which batches are taken."""
+        dtype = self.model.dtype
+        return TorchBatches(data, self.model.device, dtype, target_dtype(self.loss, data.targets, dtype))
+
+    def check_targets(self, data: Data) -> None:
+        """Raise if targets don't fit a named loss."""
+        batch = self.batches(data).take(np.arange(min(len(data), 2)))
+        outputs = self.predict(*self.initial(), batch)
+        check_named_targets(self.loss, outputs, data.targets)
+
+    def from_numpy(self, array: NDArray[Any]) -> Tensor:
+        """Return a tensor of the parameters' dtype on the device."""
+        return torch.tensor(array, dtype=self.model.dtype, device=self.model.device)
+
+    @staticmethod
+    def to_numpy(array: Tensor) -> NDArray[Any]:
+        """Return a NumPy array."""
+        return array.detach().cpu().numpy()
+
+    def inner(self, left: Tensor, right: Tensor, /) -> Tensor:
+        """Inner product along the last axis, kept."""
+        return (left * right).sum(-1, keepdim=True)
+
+    def minimum(self, array: Tensor, bound: float, /) -> Tensor:
+        """Elementwise minimum with a number."""
+        return array.clamp(max=bound)
+
+    def outer_slopes(self, vectors: Tensor, rows: Tensor) -> Tensor:
+        """All inner products of vectors and rows."""
+        return vectors @ rows.T
+
+    # ---- the training loss -----------------------------------------------------------------------
+
+    @_with_kernels
+    @torch.no_grad()
+    def losses(self, parameters: Tensor, buffers: Tensor, batch: Batch, seed: int) -> Tensor:
+        """Per-sample losses in training mode."""
+        return self.train_losses(self.model.layout.named(parameters), buffers, batch, seed)[0]
+
+    @_with_kernels
+    def gradient(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses, gradient of the weighted loss, new buffers."""
+        leaves = self.model.leaves(parameters)
+        losses, after = self.train_losses(leaves, buffers, batch, seed)
+        gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
+        return losses.detach(), self.model.layout.join(gradients, parameters), after.detach()
+
+    @_with_kernels
+    def ensemble_gradient(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`gradient` over a leading axis."""
+        try:
+            return self._vmapped_gradient(parameters, buffers, batch, weights, seed)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:  # an operation without a batching rule
+            each = [
+                self.gradient(p, b, batch, w, seed)
+                for p, b, w in zip(parameters, buffers, weights, strict=True)
+            ]
+            losses, gradients, after = zip(*each, strict=True)
+            return torch.stack(losses), torch.stack(gradients), torch.stack(after)
+
+    @_with_kernels
+    def loss_jvp(self, parameters: Tensor, buffers: Tensor, batch: Batch, vector: Tensor, seed: int) -> Tensor:
+        """Per-sample slopes along a vector."""
+        layout = self.model.layout
+        found: Tensor = self._slopes(
+            lambda leaves: self.train_losses(leaves, buffers, batch, seed)[0],
+            layout.named(parameters),
+            layout.named(vector),
+        )
+        return found
+
+    def gradient_vjp(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> Linearization:
+        """Gradient and pullback, by reverse over reverse."""
+        layout, device = self.model.layout, self.model.device
+        leaves = self.model.leaves(parameters)
+        arguments = [
+            *leaves.values(),
+            weights.detach().requires_grad_(),
+            buffers.detach().requires_grad_(),
+        ]
+        with differentiable_kernels(device), named_layer_error(self.model, batch):
+            losses, after = self.train_losses(leaves, arguments[-1], batch, seed)
+            gradients = torch.autograd.grad(
+                losses, arguments[:-2], arguments[-2], create_graph=True, materialize_grads=True
+            )
+
+        def pullback(vectors: Tensor, buffer_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            with differentiable_kernels(device), named_layer_error(self.model, batch):
+                *through, slopes_, buffers_bar = batched_vjp(
+                    [*gradients, after], arguments, [*layout.split(vectors), buffer_vectors]
+                )
+            return layout.join(through, vectors), slopes_, buffers_bar
+
+        return Linearization(layout.join([g.detach() for g in gradients], parameters), pullback)
+
+    def check_second_order(self, batch: Batch) -> None:
+        """Raise, naming the layer, if the pullback will not be exact."""
+        check_twice_differentiable(self, batch)
+
+    @_with_kernels
+    def per_sample_gradients(
+        self,
+        parameters: Tensor,
+        buffers: Tensor,
+        batch: Batch,
+        seed: int,
+        rows: slice | None = None,
+    ) -> Tensor:
+        """Gradients of the losses of some rows."""
+
+        def values(arguments: dict[str, Tensor], part: Batch) -> Tensor:
+            return self.train_losses(arguments, buffers, part, seed)[0]
+
+        together = self._couples_samples or self.model.is_stochastic
+        find = jacobian_rows if together else self._rows
+        gradients = find(values, self.model.leaves(parameters), batch, rows or slice(None))
+        return self._join_rows(gradients)
+
+    @_with_kernels
+    def gauss_newton_vector_product(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, vector: Tensor
+    ) -> Tensor:
+        """Gauss-Newton product in evaluation mode."""
+        leaves = self.model.leaves(parameters)
+        outputs = self.model.eval_outputs(leaves, buffers, batch)
+        moved = slopes.output_jvp(
+            lambda named: self.model.eval_outputs(named, buffers, batch),
+            self.model.layout.named(parameters),
+            self.model.layout.named(vector),
+        )
+        free = outputs.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(self._loss(free, batch.targets), free, weights, create_graph=True)
+        (bent,) = torch.autograd.grad(slope, free, moved)
+        product = torch.autograd.grad(outputs, list(leaves.values()), bent, materialize_grads=True)
+        return self.model.layout.join(product, parameters)
+
+    # ---- evaluation mode -------------------------------------------------------------------------
+
+    @_with_kernels
+    @torch.no_grad()
+    def predict(self, parameters: Tensor, buffers: Tensor, batch: Batch) -> Any:
+        """Return the outputs in evaluation mode."""
+        return self.model.eval_outputs(self.model.layout.named(parameters), buffers, batch)
+
+    @_with_kernels
+    @torch.no_grad()
+    def objective(self, parameters: Tensor, buffers: Tensor, batch: Batch, objective: Objective) -> Tensor:
+        """Objective of every sample in evaluation mode."""
+        if parameters.ndim == 2:
+            each = [self.objective(p, b, batch, objective) for p, b in zip(parameters, buffers, strict=True)]
+            return torch.stack(each)
+        return self.eval_values(self.model.layout.named(parameters), buffers, batch, objective)
+
+    @_with_kernels
+    def objective_gradient(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, objective: Objective
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient of the summed objective."""
+        leaves = self.model.leaves(parameters)
+        free_buffers = buffers.detach().requires_grad_()
+        value = self.eval_values(leaves, free_buffers, batch, objective).sum()
+        *gradients, buffers_bar = torch.autograd.grad(
+            value, [*leaves.values(), free_buffers], materialize_grads=True
+        )
+        return self.model.layout.join(gradients, parameters), buffers_bar
+
+    @_with_kernels
+    def objective_gradients(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, objective: Objective
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient of every sample's objective."""
+
+        def values(arguments: dict[str, Tensor], part: Batch) -> Tensor:
+            named = dict(arguments)
+            return self.eval_values(named, named.pop(""), part, objective)
+
+        arguments = self.model.leaves(parameters) | {"": buffers.detach().requires_grad_()}
+        *gradients, buffers_bar = self._rows(values, arguments, batch, slice(None))
+        return self._join_rows(gradients), buffers_bar
+
+    # ---- pieces that the derivative modules share --------------------------------------------------
+
+    def train_losses(
+        self, leaves: dict[str, Tensor], buffers: Tensor, batch: Batch, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Losses and new buffers, tied to `leaves` and `buffers`."""
+        outputs, after = self.model.train_outputs(leaves, buffers, batch, seed)
+        return self._loss(outputs, batch.targets), after
+
+    def eval_values(
+        self, leaves: dict[str, Tensor], buffers: Tensor, batch: Batch, objective: Objective
+    ) -> Tensor:
+        """Objective values in evaluation mode, tied to `leaves` and `buffers`."""
+        outputs = self.model.eval_outputs(leaves, buffers, batch)
+        values = (objective or self._loss)(outputs, batch.targets)
+        return cast("Tensor", values)
+
+    def _vmapped_gradient(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        leaves = self.model.leaves(parameters)
+
+        def one(named: dict[str, Tensor], own_buffers: Tensor) -> tuple[Tensor, Tensor]:
+            return self.train_losses(named, own_buffers, batch, seed)
+
+        losses, after = vmap(one, randomness="same")(leaves, buffers)
+        gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
+        return losses.detach(), self.model.layout.join(gradients, parameters), after.detach()
+
+    def _join_rows(self, gradients: list[Tensor]) -> Tensor:
+        return self.model.layout.join(gradients, gradients[0].new_empty(len(gradients[0]), 0))
+
+    @_with_kernels
+    def _explore(self, example: Data) -> None:
+        batch = self.batches(example).take(np.arange(len(example)))
+        outputs = run_example(self.model, batch)
+        check_named_targets(self.loss, outputs, example.targets)
+        leaves = self.model.leaves(self.model.parameters)
+        losses, _ = self.train_losses(leaves, self.model.buffers, batch, 0)
+        check_losses(losses, len(batch))
+        self._warn_unused(losses, leaves)
+        self._couples_samples = self.model.has_batch_statistics or self._is_coupled(batch, losses)
+
+    def _warn_unused(self, losses: Tensor, leaves: dict[str, Tensor]) -> None:
+        gradients = torch.autograd.grad(
+            losses.sum(), list(leaves.values()), allow_unused=True, retain_graph=True
+        )
+        unused = [name for name, g in zip(leaves, gradients, strict=True) if g is None]
+        warn_unused(unused, UnusedParameterWarning)
+
+    def _is_coupled(self, batch: Batch, losses: Tensor) -> bool:
+        """Whether the first samples' losses change when the batch's last sample is left out."""
+        n = len(batch) - 1
+        if n < 1 or self.model.is_stochastic:
+            return False
+        with torch.no_grad():
+            named = self.model.layout.named(self.model.parameters)
+            alone, _ = self.train_losses(named, self.model.buffers, batch.rows(slice(0, n)), 0)
+        return not torch.allclose(alone, losses[:n].detach(), rtol=1e-4, atol=1e-6)

@@ -1,0 +1,78 @@
+"""Vector-Jacobian products and per-sample gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from dataval_torch.batches import Batch
+
+__all__ = ["batched_vjp", "jacobian_rows", "vjp", "vmapped_rows"]
+
+Named = dict[str, Tensor]
+Values = Callable[[Named, Batch], Tensor]
+
+
+def vjp(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    *,
+    batched: bool = False,
+    retain_graph: bool = False,
+) -> list[Tensor]:
+    """Pull cotangents back from outputs to inputs; what doesn't depend on an input gives zeros.
+
+    With `batched`, every cotangent and every result has a leading axis of K.
+    """
+    tied = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
+    lead = cotangents[0].shape[:1] if batched else ()
+    if not tied:
+        return [x.new_zeros((*lead, *x.shape)) for x in inputs]
+    found = torch.autograd.grad(
+        [o for o, _ in tied],
+        list(inputs),
+        [c for _, c in tied],
+        allow_unused=True,
+        is_grads_batched=batched,
+        retain_graph=retain_graph,
+    )
+    return [x.new_zeros((*lead, *x.shape)) if g is None else g for g, x in zip(found, inputs, strict=True)]
+
+
+def batched_vjp(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+) -> list[Tensor]:
+    """`vjp` for one cotangent an output, or for K along a leading axis."""
+    if cotangents[0].ndim == outputs[0].ndim:
+        return vjp(outputs, inputs, cotangents)
+    try:
+        return vjp(outputs, inputs, cotangents, batched=True, retain_graph=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # an operation without a batching rule
+        each = [vjp(outputs, inputs, row, retain_graph=True) for row in zip(*cotangents, strict=True)]
+        return [torch.stack(column) for column in zip(*each, strict=True)]
+
+
+def vmapped_rows(values_of: Values, leaves: Named, batch: Batch, rows: slice) -> list[Tensor]:
+    """Gradients of some samples' values, each sample on its own in a batch of one."""
+    part = batch.rows(rows)
+
+    def one(arguments: Named, inputs: object, target: Tensor) -> Tensor:
+        alone = Batch(inputs, target).map(lambda leaf: leaf.unsqueeze(0))
+        return values_of(arguments, alone).squeeze(0)
+
+    detached = {name: leaf.detach() for name, leaf in leaves.items()}
+    found = vmap(grad(one), in_dims=(None, 0, 0))(detached, part.inputs, part.targets)
+    return list(found.values())
+
+
+def jacobian_rows(values_of: Values, leaves: Named, batch: Batch, rows: slice) -> list[Tensor]:
+    """Gradients of some samples' values, with the whole batch seen by the forward pass."""
+    values = values_of(leaves, batch)
+    selection = torch.eye(len(values), dtype=values.dtype, device=values.device)[rows]
+    return batched_vjp([values], list(leaves.values()), [selection])

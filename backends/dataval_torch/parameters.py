@@ -1,0 +1,114 @@
+"""Which parameters are trained, and their flat form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from dataval.errors import InvalidModelError
+
+__all__ = ["Layout", "select_parameters"]
+
+Filter = Callable[[str], bool] | Sequence[str] | None
+
+
+class Layout:
+    """Names and shapes of tensors that are kept concatenated in one flat vector."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self.names = tuple(tensors)
+        self.shapes = tuple(tuple(tensor.shape) for tensor in tensors.values())
+        self._sizes = [tensor.numel() for tensor in tensors.values()]
+        self.size = sum(self._sizes)
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """Return views ``(..., *shape)`` of a vector ``(..., size)``."""
+        lead = flat.shape[:-1]
+        pieces = flat.split(self._sizes, dim=-1) if self._sizes else ()
+        return [piece.view((*lead, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def named(self, flat: Tensor) -> dict[str, Tensor]:
+        """Return `split` by name."""
+        return dict(zip(self.names, self.split(flat), strict=True))
+
+    def join(self, tensors: Sequence[Tensor], like: Tensor) -> Tensor:
+        """Return tensors ``(..., *shape)`` as one vector ``(..., size)``, where `like` has the leading axes."""
+        lead = like.shape[:-1]
+        if not tensors:
+            return like.new_zeros((*lead, 0))
+        return torch.cat([tensor.reshape(*lead, -1) for tensor in tensors], dim=-1)
+
+
+def select_parameters(module: nn.Module, params: Filter) -> dict[str, nn.Parameter]:
+    """Return the parameters to train by name, each tied one once.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is none, a filter entry matches nothing, a parameter has no shape yet, or dtypes
+        are mixed or too small to differentiate a run in.
+    """
+    named = dict(module.named_parameters())
+    _check_initialised(named)
+    trainable = {name: p for name, p in named.items() if p.requires_grad}
+    if not trainable:
+        raise InvalidModelError(
+            "the model has no trainable parameter: " + ("all are frozen" if named else "it has none at all")
+        )
+    selected = {name: p for name, p in trainable.items() if _matches(name, params)}
+    _check_filter(params, trainable, selected)
+    _check_dtypes(selected)
+    return selected
+
+
+def _matches(name: str, params: Filter) -> bool:
+    if params is None:
+        return True
+    if callable(params):
+        return bool(params(name))
+    return any(fnmatchcase(name, pattern) for pattern in _patterns(params))
+
+
+def _patterns(params: Sequence[str]) -> Sequence[str]:
+    return [params] if isinstance(params, str) else params
+
+
+def _check_initialised(named: dict[str, nn.Parameter]) -> None:
+    lazy = [name for name, p in named.items() if isinstance(p, nn.parameter.UninitializedParameter)]
+    if lazy:
+        raise InvalidModelError(
+            f"{lazy} have no shape yet: run the model once on a batch, so that its lazy layers are initialised"
+        )
+
+
+def _check_filter(
+    params: Filter, trainable: dict[str, nn.Parameter], selected: dict[str, nn.Parameter]
+) -> None:
+    unmatched = (
+        []
+        if params is None or callable(params)
+        else [pattern for pattern in _patterns(params) if not any(fnmatchcase(n, pattern) for n in trainable)]
+    )
+    if unmatched or not selected:
+        raise InvalidModelError(
+            f"params={params!r} selects no trainable parameter"
+            + (f" with {unmatched}" if unmatched else "")
+            + f"; the model has {list(trainable)}"
+        )
+
+
+def _check_dtypes(selected: dict[str, nn.Parameter]) -> None:
+    dtypes = {p.dtype for p in selected.values()}
+    if len(dtypes) > 1:
+        raise InvalidModelError(
+            f"the trained parameters mix the dtypes {sorted(map(str, dtypes))}: convert the model with "
+            "model.float() or model.double()"
+        )
+    if dtypes.isdisjoint({torch.float32, torch.float64}):
+        raise InvalidModelError(
+            f"the parameters are {dtypes.pop()}: use model.float() or model.double() "
+            "(hypergradients need at least float32)"
+        )

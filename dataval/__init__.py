@@ -1,0 +1,49 @@
+"""dataval: what each training sample does to a model.
+
+>>> import dataval as dv
+>>> learner = dv.Learner(net, loss="cross_entropy", training=dv.Training(epochs=20))
+>>> values = dv.HyDRA(learner).fit(X, y).score(X_val, y_val)
+
+Values are float64, one a training sample, in the unit of the validation loss. Positive: the sample helps.
+Negative: it hurts.
+"""
+
+from dataval import datasets, errors, evaluation, noise
+from dataval.checkpoints import Checkpoints
+from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
+from dataval.learner import Learner
+from dataval.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from dataval.methods import DataValuator, HyDRA, MeanLoss, RandomValues
+from dataval.optimizers import SGD, Adam, AdamW
+from dataval.run import TrainingRun
+from dataval.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
+from dataval.training import Training
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "BinaryCrossEntropy",
+    "ChaoticTrainingWarning",
+    "Checkpoints",
+    "ConstantSchedule",
+    "CosineSchedule",
+    "CrossEntropy",
+    "DataValuator",
+    "ExplicitSchedule",
+    "HyDRA",
+    "Learner",
+    "MeanLoss",
+    "MeanSquaredError",
+    "RandomValues",
+    "StepSchedule",
+    "Training",
+    "TrainingInterrupted",
+    "TrainingRun",
+    "datasets",
+    "errors",
+    "evaluation",
+    "noise",
+]

@@ -1,0 +1,127 @@
+"""What `dataval.noise` demands of its input; each check says what is wrong and what to do."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Seed = int | np.random.Generator
+Layout = Literal["NCHW", "NHWC", "NHW"]
+Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
+
+SPATIAL_AXES = {"NCHW": (2, 3), "NHWC": (1, 2), "NHW": (1, 2)}
+CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
+
+
+def check_seed(seed: Seed) -> np.random.Generator:
+    """Return the generator given, or one made from the seed given."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    given: object = seed
+    if not isinstance(given, int | np.integer) or given is True or given is False or given < 0:
+        raise ValueError(f"seed must be a whole number from 0, or a Generator, got {seed!r}.")
+    return np.random.default_rng(seed)
+
+
+def check_labels(y: npt.ArrayLike, classes: npt.ArrayLike | None) -> tuple[Array, Array, Array]:
+    """Return the labels, the classes in their order, and each label's index among the classes."""
+    labels = np.asarray(y)
+    if labels.ndim != 1 or not len(labels):
+        raise ValueError(f"y must have shape (n,) with n > 0, got {labels.shape}.")
+    if labels.dtype.kind not in "biuSU":
+        raise ValueError(
+            f"y must hold labels, whole numbers or strings, not {labels.dtype}; convert labels by "
+            "y.astype(int), and for regression targets choose target_noise."
+        )
+    known = _check_classes(labels, classes)
+    order = np.argsort(known)
+    index = order[np.searchsorted(known, labels, sorter=order).clip(max=len(known) - 1)]
+    if np.any(unknown := known[index] != labels):
+        raise ValueError(f"y holds {labels[unknown][0].item()!r}, which is not among the classes.")
+    return labels, known, index
+
+
+def _check_classes(labels: Array, classes: npt.ArrayLike | None) -> Array:
+    known = np.unique(labels) if classes is None else np.asarray(classes)
+    if known.ndim != 1 or len(np.unique(known)) != len(known):
+        raise ValueError(f"classes must be different labels, shape (n_classes,), got {known}.")
+    if len(known) < 2:
+        raise ValueError(
+            f"y holds the one class {known.tolist()}, so no label can change; name the others with classes."
+        )
+    if labels.dtype.kind in "biu" and known.dtype.kind in "biu":
+        return _cast_exactly(known, labels.dtype)
+    if labels.dtype.kind != known.dtype.kind:
+        raise ValueError(f"classes hold {known.dtype} and y holds {labels.dtype}; use one kind.")
+    return known
+
+
+def _cast_exactly(known: Array, dtype: np.dtype[Any]) -> Array:
+    cast = known.astype(dtype)
+    if not np.array_equal(cast, known):
+        raise ValueError(f"classes {known.tolist()} do not fit the labels' dtype {dtype}.")
+    return cast
+
+
+def check_transition(transition: npt.ArrayLike, n_classes: int) -> npt.NDArray[np.float64]:
+    """Return a row-stochastic float64 matrix, shape (n_classes, n_classes)."""
+    matrix = np.asarray(transition, dtype=np.float64)
+    if matrix.shape != (n_classes, n_classes):
+        raise ValueError(
+            f"transition must have shape {(n_classes, n_classes)}, one row and one column a class, "
+            f"got {matrix.shape}; name classes that y lacks with classes."
+        )
+    if not np.all(matrix >= 0.0):
+        raise ValueError("transition must hold probabilities, but some are negative or NaN.")
+    sums = matrix.sum(axis=1)
+    if not np.allclose(sums, 1.0, rtol=0.0, atol=1e-6):
+        raise ValueError(f"each row of transition must sum to 1, they sum to {sums.tolist()}.")
+    return matrix
+
+
+def check_numbers(array: Array, name: str) -> None:
+    """Refuse an array that is empty, not of a float dtype, or not finite."""
+    if array.ndim < 1 or not array.size:
+        raise ValueError(f"{name} must have shape (n, …) with n > 0, got {array.shape}.")
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"{name} must be of a float dtype, not {array.dtype}, as the noise would be rounded; "
+            f"convert it first: {name}.astype(np.float32)."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite entries; remove or impute them first.")
+
+
+def check_clip(clip: tuple[float, float]) -> tuple[float, float]:
+    """Return the two ends of a range that is not empty."""
+    low, high = clip
+    if not low < high:
+        raise ValueError(f"clip must be (low, high) with low < high, got {clip}.")
+    return low, high
+
+
+def check_images(X: npt.ArrayLike, layout: Layout, size: int, corner: Corner) -> Array:
+    """Return images as an array that fits the layout and holds the patch."""
+    images = np.asarray(X)
+    if layout not in SPATIAL_AXES:
+        raise ValueError(f"layout must be one of {sorted(SPATIAL_AXES)}, got {layout!r}.")
+    if corner not in CORNERS:
+        raise ValueError(f"corner must be one of {sorted(CORNERS)}, got {corner!r}.")
+    if images.ndim != len(layout) or not images.size:
+        raise ValueError(f"X must have {len(layout)} axes for layout {layout}, got {images.shape}.")
+    shortest = min(images.shape[axis] for axis in SPATIAL_AXES[layout])
+    if not 1 <= size <= shortest:
+        raise ValueError(f"size must be from 1 to the images' {shortest} pixels, got {size}.")
+    return images
+
+
+def check_pixel(value: float, dtype: np.dtype[Any]) -> float:
+    """Return a pixel value that the images' dtype can hold."""
+    whole = dtype.kind in "iu"
+    fits = not whole or (value == int(value) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
+    if not np.isfinite(value) or not fits:
+        raise ValueError(f"value {value} does not fit images of dtype {dtype}.")
+    return value

@@ -1,0 +1,164 @@
+"""Training and validation data as the caller gave them: read, checked, never written to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.errors import InvalidDataError
+
+__all__ = ["Data", "Inputs", "as_data"]
+
+Inputs = NDArray[Any] | tuple[NDArray[Any], ...] | dict[str, NDArray[Any]]
+
+_CHUNK_BYTES = 2**26
+
+
+@dataclass(frozen=True)
+class Data:
+    """Inputs and targets as NumPy arrays (views of the caller's memory where that is possible).
+
+    Attributes
+    ----------
+    inputs : ndarray, tuple of ndarray, or dict of ndarray
+        Every array has the samples along its first axis.
+    targets : ndarray
+    """
+
+    inputs: Inputs
+    targets: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, indices: NDArray[np.int64] | slice) -> Data:
+        """Return the samples at `indices`."""
+        return Data(self.map_inputs(lambda leaf: leaf[indices]), self.targets[indices])
+
+    def map_inputs(self, function: Callable[[NDArray[Any]], Any]) -> Any:
+        """Apply a function to every input array, keeping the structure."""
+        return _map(function, self.inputs)
+
+    def leaves(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield every array with its name: ``X``, ``X[0]`` or ``X['key']``, then ``y``."""
+        if isinstance(self.inputs, dict):
+            yield from ((f"X[{key!r}]", leaf) for key, leaf in self.inputs.items())
+        elif isinstance(self.inputs, tuple):
+            yield from ((f"X[{i}]", leaf) for i, leaf in enumerate(self.inputs))
+        else:
+            yield "X", self.inputs
+        yield "y", self.targets
+
+    def fingerprint(self) -> str:
+        """Return a hash of every shape, dtype and value."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, leaf in self.leaves():
+            digest.update(f"{name}{leaf.shape}{leaf.dtype.str}".encode())
+            for chunk in _chunks(leaf):
+                digest.update(np.ascontiguousarray(chunk).data)
+        return digest.hexdigest()
+
+
+def as_data(X: Any, y: Any, what: str = "training") -> Data:
+    """Check data that a caller passed in.
+
+    Parameters
+    ----------
+    X : array, tuple of arrays or dict of arrays
+        NumPy arrays, memory maps, torch or TensorFlow tensors, or nested lists.
+    y : array
+        One target a sample.
+    what : str, default "training"
+        What messages call the data.
+
+    Returns
+    -------
+    Data
+
+    Raises
+    ------
+    InvalidDataError
+        If there are no samples, lengths differ, an array is not numeric, or a value is NaN or infinite.
+    """
+    inputs = _map(lambda leaf: _as_array(leaf, "X", what), _as_structure(X, what))
+    data = Data(inputs, _as_array(y, "y", what))
+    _check_lengths(data, what)
+    for name, leaf in data.leaves():
+        _check_finite(name, leaf, what)
+    return data
+
+
+def _map(function: Callable[[Any], Any], inputs: Any) -> Any:
+    if isinstance(inputs, dict):
+        return {key: function(leaf) for key, leaf in inputs.items()}
+    if isinstance(inputs, tuple):
+        return tuple(function(leaf) for leaf in inputs)
+    return function(inputs)
+
+
+def _as_structure(X: Any, what: str) -> Any:
+    if hasattr(X, "iloc"):
+        raise InvalidDataError(
+            f"the {what} inputs are a data frame: pass its values, X.to_numpy(dtype='float32')"
+        )
+    if isinstance(X, dict | tuple) and not X:
+        raise InvalidDataError(f"the {what} inputs are an empty {type(X).__name__}")
+    return dict(X) if hasattr(X, "keys") else X
+
+
+def _as_array(leaf: Any, name: str, what: str) -> NDArray[Any]:
+    if hasattr(leaf, "detach"):
+        leaf = leaf.detach().cpu()
+    elif hasattr(leaf, "numpy") and not isinstance(leaf, np.ndarray):
+        leaf = leaf.numpy()
+    try:
+        array: NDArray[Any] = np.asanyarray(leaf)
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(f"the {what} {name} can't be read as an array: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InvalidDataError(
+            f"the {what} {name} has dtype {array.dtype}: convert it to numbers first "
+            "(for class names: sklearn.preprocessing.LabelEncoder)"
+        )
+    if array.ndim == 0:
+        raise InvalidDataError(f"the {what} {name} is a single number, not one entry a sample")
+    return array
+
+
+def _check_lengths(data: Data, what: str) -> None:
+    n = len(data)
+    if n == 0:
+        raise InvalidDataError(f"the {what} set is empty")
+    for name, leaf in data.leaves():
+        if len(leaf) != n:
+            raise InvalidDataError(
+                f"the {what} {name} holds {len(leaf)} samples but y holds {n}: "
+                "the first axis of every array must be the samples"
+            )
+
+
+def _check_finite(name: str, leaf: NDArray[Any], what: str) -> None:
+    if leaf.dtype.kind != "f":
+        return
+    start = 0
+    for chunk in _chunks(leaf):
+        finite = np.isfinite(chunk)
+        if not finite.all():
+            sample = start + int(np.argmin(finite.reshape(len(chunk), -1).all(axis=1)))
+            raise InvalidDataError(
+                f"the {what} {name} contains NaN or infinity, first at sample {sample}: "
+                "impute or drop such samples"
+            )
+        start += len(chunk)
+
+
+def _chunks(leaf: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield a (possibly memory-mapped) array in pieces of bounded size."""
+    rows = max(1, int(_CHUNK_BYTES // max(1, leaf[:1].nbytes)))
+    for start in range(0, len(leaf), rows):
+        yield leaf[start : start + rows]

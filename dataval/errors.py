@@ -1,0 +1,83 @@
+"""The errors and warnings that dataval raises on its own account.
+
+Every error derives from the built-in class that a caller would expect (`ValueError` for bad input,
+`RuntimeError` for a computation that can't go on), so that no import of this module is needed to catch it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendNotFoundError",
+    "ChaoticTrainingWarning",
+    "InvalidDataError",
+    "InvalidModelError",
+    "NotTwiceDifferentiableError",
+    "ReplayError",
+    "ReplayWarning",
+    "RunMismatchError",
+    "TrainingDivergedError",
+    "TrainingInterrupted",
+    "UnusedParameterWarning",
+]
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataval.run import TrainingRun
+
+
+class InvalidDataError(ValueError):
+    """The data can't be used: NaN, mismatched lengths, labels out of range, a wrong dtype, no samples."""
+
+
+class InvalidModelError(ValueError):
+    """The model or its loss can't be used: no trainable parameter, a reduced loss, a wrong output."""
+
+
+class NotTwiceDifferentiableError(RuntimeError):
+    """A layer has no second derivative, so exact hypergradients don't exist through it."""
+
+
+class BackendNotFoundError(ImportError):
+    """No installed backend handles this model."""
+
+
+class RunMismatchError(ValueError):
+    """A recorded run belongs to other data, another model or another training configuration."""
+
+
+class ReplayError(RuntimeError):
+    """Replaying a recorded run did not lead to the recorded states: the model is not deterministic."""
+
+
+class TrainingDivergedError(RuntimeError):
+    """The training loss became infinite or NaN."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was interrupted; `run` holds what was done so far.
+
+    Attributes
+    ----------
+    run : TrainingRun
+        The unfinished run. ``learner.train(X, y, resume=error.run)`` takes it up where it stopped.
+    """
+
+    def __init__(self, run: TrainingRun) -> None:
+        super().__init__(
+            f"training was interrupted after {run.n_completed} of {run.n_steps} updates; "
+            "learner.train(X, y, resume=error.run) goes on from there"
+        )
+        self.run = run
+
+
+class ChaoticTrainingWarning(UserWarning):
+    """The cotangent exploded during the backward sweep: derivatives don't predict retraining here."""
+
+
+class ReplayWarning(UserWarning):
+    """A replay differs from the recorded run by rounding (another machine, version or thread count)."""
+
+
+class UnusedParameterWarning(UserWarning):
+    """A trainable parameter receives no gradient from the loss."""

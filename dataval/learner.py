@@ -1,0 +1,241 @@
+"""A model together with its loss and the way it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from dataval.backend import Backend
+from dataval.checkpoints import Checkpoints
+from dataval.data import Data, as_data
+from dataval.errors import InvalidDataError, RunMismatchError
+from dataval.losses import Loss, describe_loss
+from dataval.plan import make_plan
+from dataval.program import Program
+from dataval.recording import carry_out
+from dataval.registry import find_backend, load_backend
+from dataval.replay import Replay
+from dataval.run import TrainingRun
+from dataval.training import Training
+
+__all__ = ["Learner"]
+
+_N_EXAMPLES = 4
+
+
+class Learner(BaseEstimator):
+    """What is trained and how: a model, a per-sample loss and a training configuration.
+
+    The model is never changed: its current parameters are where every run starts, and its mode, gradients
+    and buffers stay as they were. Given a callable that builds the model, each seed starts from its own
+    initialisation instead.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, or callable without arguments returning one
+        The backend is found from its type. Layers that the caller has put into evaluation mode inside a model
+        that is in training mode (frozen batch normalisation) stay in it.
+    loss : str, NamedLoss or callable, default "cross_entropy"
+        ``"cross_entropy"``, ``"binary_cross_entropy"``, ``"mse"``; one of `CrossEntropy`, `BinaryCrossEntropy`,
+        `MeanSquaredError` with options; or a function (outputs, targets) -> per-sample losses ``(n,)``, written
+        in the model's framework.
+    training : Training, optional
+        Optimizer, schedule, epochs, batch size, seed. `Training()` by default.
+    device : str, default "auto"
+        An accelerator where there is one; or a name that the framework knows, such as ``"cpu"``.
+    params : callable or sequence of str, optional
+        Train only these parameters: a predicate on their names, or names and shell patterns
+        (``["head.*"]``). Parameters that the model itself has frozen are left out in any case.
+    checkpoints : Checkpoints, optional
+        How many states of a run to keep. `Checkpoints()` (up to 1 GiB) by default.
+    backend : str, optional
+        Name of the backend, where it can't be told from the model.
+    progress : bool, optional
+        Show progress bars; by default where standard error is a terminal.
+
+    Examples
+    --------
+    >>> learner = dv.Learner(net, loss="cross_entropy", training=dv.Training(epochs=10))
+    >>> run = learner.train(X, y)
+    >>> values = dv.HyDRA(learner).fit(X, y, run=run).score(X_val, y_val)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Loss = "cross_entropy",
+        training: Training | None = None,
+        *,
+        device: str = "auto",
+        params: Callable[[str], bool] | Sequence[str] | None = None,
+        checkpoints: Checkpoints | None = None,
+        backend: str | None = None,
+        progress: bool | None = None,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.training = training
+        self.device = device
+        self.params = params
+        self.checkpoints = checkpoints
+        self.backend = backend
+        self.progress = progress
+
+    def train(
+        self,
+        X: Any,
+        y: Any,
+        weights: ArrayLike | None = None,
+        *,
+        resume: TrainingRun | None = None,
+    ) -> TrainingRun:
+        """Train the model and record the run.
+
+        Parameters
+        ----------
+        X : array, tuple of arrays or dict of arrays
+            Training inputs; a tuple is passed to the model as positional arguments, a dict as keywords.
+        y : array, shape (N, ...)
+            Targets.
+        weights : array, shape (N,), optional
+            Weight of every sample's loss, >= 0. All 1 by default; 0 leaves a sample out.
+        resume : TrainingRun, optional
+            An interrupted run on the same data to finish instead (`TrainingInterrupted.run`).
+
+        Returns
+        -------
+        TrainingRun
+
+        Raises
+        ------
+        InvalidDataError
+            If the data don't fit each other, the model or the loss.
+        InvalidModelError
+            If the model or the loss can't be used.
+        RunMismatchError
+            If `resume` was recorded with something else.
+        TrainingDivergedError
+            If a loss becomes infinite or NaN.
+        TrainingInterrupted
+            On Ctrl-C, holding what was done.
+        """
+        replay = self.prepare(X, y, weights, run=resume)
+        carry_out(replay.program, replay.run, progress=self.progress)
+        return replay.run
+
+    def prepare(
+        self,
+        X: Any,
+        y: Any,
+        weights: ArrayLike | None = None,
+        *,
+        run: TrainingRun | None = None,
+    ) -> Replay:
+        """Check data, model and loss, and return the training program with a run that is still to be done.
+
+        Parameters
+        ----------
+        X, y, weights
+            As for `train`.
+        run : TrainingRun, optional
+            A recorded run, finished or not, to be joined with the program instead; the weights are the run's.
+
+        Raises
+        ------
+        InvalidDataError, InvalidModelError, RunMismatchError
+            As `train`.
+        """
+        data = as_data(X, y)
+        if run is not None:
+            return Replay(self._adopt(data, run), run)
+        program = self._program(data, _as_weights(weights, len(data)))
+        return Replay(program, self._new_run(program))
+
+    def replay(self, X: Any, y: Any, run: TrainingRun) -> Replay:
+        """Join a recorded run with this learner and its data again.
+
+        Raises
+        ------
+        RunMismatchError
+            If the run was recorded with another model, loss, training configuration or data, or is not
+            complete.
+        """
+        replay = self.prepare(X, y, run=run)
+        replay.check_complete()
+        return replay
+
+    def _training(self) -> Training:
+        return self.training if self.training is not None else Training()
+
+    def _backend_class(self) -> type[Backend]:
+        return load_backend(self.backend) if self.backend else find_backend(self.model)
+
+    def _program(self, data: Data, weights: NDArray[np.float64]) -> Program:
+        training = self._training()
+        plan = make_plan(training, len(data))
+        return Program(self._make_backend(data), data, training, plan, weights)
+
+    def _make_backend(self, data: Data) -> Backend:
+        backend = self._backend_class().create(
+            self.model,
+            self.loss,
+            device=self.device,
+            params=self.params,
+            seed=self._training().seed,
+            example=data.take(slice(0, _N_EXAMPLES)),
+        )
+        backend.check_targets(data)
+        return backend
+
+    def _new_run(self, program: Program) -> TrainingRun:
+        plan, backend = program.plan, program.backend
+        return TrainingRun(
+            training=program.training,
+            plan=plan,
+            weights=program.weights,
+            losses=np.full((program.training.epochs, plan.n_samples), np.nan),
+            checkpoints={0: program.initial_state()},
+            policy=self.checkpoints if self.checkpoints is not None else Checkpoints(),
+            n_completed=0,
+            backend=backend.name,
+            loss=describe_loss(self.loss),
+            signature=backend.signature,
+            environment=backend.environment,
+            data_fingerprint=program.data.fingerprint(),
+        )
+
+    def _adopt(self, data: Data, run: TrainingRun) -> Program:
+        """Return the program that made `run`, after checking that it is this learner's."""
+        if run.data_fingerprint != data.fingerprint():
+            raise RunMismatchError(
+                f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
+                f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"
+            )
+        backend = self._make_backend(data)
+        found = {
+            "backend": (run.backend, backend.name),
+            "loss": (run.loss, describe_loss(self.loss)),
+            "training": (run.training, self._training()),
+            "model": (run.signature, backend.signature),
+        }
+        for what, (recorded, mine) in found.items():
+            if recorded != mine:
+                raise RunMismatchError(
+                    f"the run was recorded with another {what}: {recorded}; this learner has {mine}"
+                )
+        return Program(backend, data, run.training, run.plan, run.weights)
+
+
+def _as_weights(weights: ArrayLike | None, n_samples: int) -> NDArray[np.float64]:
+    if weights is None:
+        return np.ones(n_samples)
+    array = np.array(weights, dtype=np.float64)
+    if array.shape != (n_samples,):
+        raise InvalidDataError(f"weights must have shape ({n_samples},), got {array.shape}")
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise InvalidDataError("weights must be finite and not negative")
+    return array

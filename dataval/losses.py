@@ -1,0 +1,116 @@
+"""The losses that have a name, described without any framework; each backend computes them.
+
+A per-sample loss is one number a sample: where a sample has several outputs (a sequence of tokens, an
+image of labels, several targets) it is their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Loss",
+    "LossFunction",
+    "MeanSquaredError",
+    "NamedLoss",
+    "describe_loss",
+    "resolve_loss",
+]
+
+
+class NamedLoss(BaseModel):
+    """Base of the losses that every backend knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+
+
+class CrossEntropy(NamedLoss):
+    """Softmax cross-entropy of logits against integer class labels.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+        In [0, 1): share of the target distribution that is spread evenly over all classes.
+    class_weights : sequence of float, optional
+        One weight a class, multiplying the loss of its samples. Unlike ``torch.nn.CrossEntropyLoss`` with
+        mean reduction, the batch is not divided by the sum of the weights: a sample's loss must not
+        depend on its neighbours.
+    """
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: tuple[float, ...] | None = None
+
+
+class BinaryCrossEntropy(NamedLoss):
+    """Sigmoid cross-entropy of logits against 0/1 labels (or probabilities).
+
+    Outputs have the shape of the labels, or one trailing axis of length 1 more.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+        In [0, 1): labels become ``y (1 - s) + s / 2``.
+    class_weights : (float, float), optional
+        Weights of the classes 0 and 1.
+    """
+
+    name: Literal["binary_cross_entropy"] = "binary_cross_entropy"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: tuple[float, float] | None = None
+
+
+class MeanSquaredError(NamedLoss):
+    """Squared error, averaged over a sample's outputs.
+
+    Outputs have the shape of the targets, or one trailing axis of length 1 more.
+    """
+
+    name: Literal["mse"] = "mse"
+
+
+LossFunction = Callable[[Any, Any], Any]
+Loss = str | NamedLoss | LossFunction
+
+_BY_NAME: dict[str, type[NamedLoss]] = {
+    "cross_entropy": CrossEntropy,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "mse": MeanSquaredError,
+}
+
+
+def resolve_loss(loss: Loss) -> NamedLoss | LossFunction:
+    """Return what a loss argument stands for: a named loss with its options, or the caller's function.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is neither a name, a loss of this module nor callable.
+    """
+    if isinstance(loss, str):
+        if loss not in _BY_NAME:
+            raise ValueError(
+                f"unknown loss {loss!r}: choose one of {sorted(_BY_NAME)}, or pass a function "
+                "(outputs, targets) -> per-sample losses"
+            )
+        return _BY_NAME[loss]()  # type: ignore[call-arg]
+    if isinstance(loss, NamedLoss) or callable(loss):
+        return loss
+    raise TypeError(f"loss must be a name or a function (outputs, targets) -> (n,), got {loss!r}")
+
+
+def describe_loss(loss: Loss) -> str:
+    """Return a text that tells two losses apart, as kept in a recorded run."""
+    resolved = resolve_loss(loss)
+    if isinstance(resolved, NamedLoss):
+        return resolved.model_dump_json()
+    return f"{getattr(resolved, '__module__', '')}.{getattr(resolved, '__qualname__', type(resolved))}"

@@ -1,0 +1,8 @@
+"""Valuation methods: each a question about one recorded run."""
+
+from dataval.methods.base import DataValuator
+from dataval.methods.hydra import HyDRA
+from dataval.methods.mean_loss import MeanLoss
+from dataval.methods.random_values import RandomValues
+
+__all__ = ["DataValuator", "HyDRA", "MeanLoss", "RandomValues"]

@@ -1,0 +1,43 @@
+"""The mean loss of a sample over the epochs: a baseline that is hard to beat at finding wrong labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.data import Data
+from dataval.learner import Learner
+from dataval.methods.base import DataValuator
+from dataval.replay import Replay
+
+__all__ = ["MeanLoss"]
+
+
+class MeanLoss(DataValuator):
+    r"""Minus a sample's mean training loss over the epochs.
+
+    .. math:: \mathrm{value}_j = -\frac{1}{E}\sum_{e=1}^{E} \ell_j(\theta_{t(e, j)})
+
+    with :math:`t(e, j)` the update of epoch e that saw the sample (in training mode, before the update).
+    The losses come free with a run, and mislabelled samples have high ones. The validation set plays no
+    part, so this says which samples are hard or wrong, not what they do to the model: choose `HyDRA` for that.
+    The unit is that of the training loss; `score` gives the same answer for any validation set.
+
+    Parameters
+    ----------
+    learner : Learner
+
+    References
+    ----------
+    Pleiss, Zhang, Elenberg & Weinberger (2020). Identifying mislabeled data using the area under the margin
+    ranking. NeurIPS, compare it as a baseline.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+
+    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+        losses = replay.run.losses
+        seen = ~np.isnan(losses)
+        total = np.where(seen, losses, 0.0).sum(axis=0)
+        return np.asarray(-total / np.maximum(1, seen.sum(axis=0)), dtype=np.float64)

@@ -1,0 +1,88 @@
+"""What the user cares about: a function of the model's outputs on validation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.backend import Array, Backend, Objective
+from dataval.data import Data
+from dataval.errors import InvalidDataError
+from dataval.program import State
+
+__all__ = ["ValidationObjective"]
+
+CHUNK_SIZE = 500
+
+
+class ValidationObjective:
+    """The mean over validation samples of a per-sample objective, in evaluation mode.
+
+    An objective that returns a single number instead is evaluated on all samples at once.
+
+    Parameters
+    ----------
+    backend : Backend
+    data : Data
+        The validation samples.
+    function : callable or None
+        (outputs, targets) -> ``(n,)`` or a number, in the model's framework; None stands for the loss.
+    chunk_size : int
+        Samples in one forward pass. Does not change the result.
+    """
+
+    def __init__(self, backend: Backend, data: Data, function: Objective, chunk_size: int = CHUNK_SIZE) -> None:
+        if function is None:
+            backend.check_targets(data)
+        self._backend = backend
+        self._batches = backend.batches(data)
+        self._function = function
+        self._n = len(data)
+        self._chunk_size = chunk_size
+        self.is_scalar = self._probe()
+
+    def value(self, state: State) -> NDArray[np.float64]:
+        """Return the objective at a state, shape ``()``, or ``(K,)`` for a state with a leading axis."""
+        total: NDArray[np.float64] = np.zeros(())
+        for batch in self._chunks():
+            values = self._backend.objective(state.parameters, state.buffers, batch, self._function)
+            values = self._backend.to_numpy(values).astype(np.float64)
+            total = total + (values if self.is_scalar else values.sum(axis=-1))
+        return np.asarray(total if self.is_scalar else total / self._n)
+
+    def gradient(self, state: State) -> tuple[Array, Array]:
+        """Return the gradients ``(P,)`` and ``(S,)`` of the objective in parameters and buffers."""
+        parts = [
+            self._backend.objective_gradient(state.parameters, state.buffers, batch, self._function)
+            for batch in self._chunks()
+        ]
+        scale = 1.0 if self.is_scalar else 1.0 / self._n
+        return sum(p for p, _ in parts) * scale, sum(b for _, b in parts) * scale
+
+    def gradients(self, state: State, indices: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return the gradients ``(n, P)`` and ``(n, S)`` of some samples' objective."""
+        return self._backend.objective_gradients(
+            state.parameters, state.buffers, self._batches.take(indices), self._function
+        )
+
+    def _chunks(self) -> Iterator[Any]:
+        size = self._n if self.is_scalar else self._chunk_size
+        for start in range(0, self._n, size):
+            yield self._batches.take(np.arange(start, min(self._n, start + size)))
+
+    def _probe(self) -> bool:
+        """Evaluate the objective on two samples; return whether it gives a single number."""
+        n = min(2, self._n)
+        values = self._backend.objective(
+            *self._backend.initial(), self._batches.take(np.arange(n)), self._function
+        )
+        shape = tuple(values.shape)
+        if shape not in {(), (n,)}:
+            raise InvalidDataError(
+                f"the objective returned shape {shape} for {n} samples: it must be ({n},), one number a "
+                "sample, or a single number"
+            )
+        return shape == ()

@@ -1,0 +1,24 @@
+"""Optimizers: each an update of (parameters, slots) and the pullback of that update."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dataval.optimizers.adam import Adam, AdamW
+from dataval.optimizers.base import Array, Optimizer, Slots
+from dataval.optimizers.clipping import clip_by_norm, clip_by_norm_vjp
+from dataval.optimizers.sgd import SGD
+
+AnyOptimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "AnyOptimizer",
+    "Array",
+    "Optimizer",
+    "Slots",
+    "clip_by_norm",
+    "clip_by_norm_vjp",
+]

@@ -1,0 +1,80 @@
+"""Carrying a program out and recording it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.backend import Array
+from dataval.errors import TrainingDivergedError, TrainingInterrupted
+from dataval.program import Program, State
+from dataval.progress import progress_bar
+from dataval.run import TrainingRun
+
+__all__ = ["carry_out"]
+
+_FLUSH_EVERY = 64  # reading a loss back waits for the accelerator, so it is done for many updates at a time
+
+
+def carry_out(program: Program, run: TrainingRun, *, progress: bool | None) -> None:
+    """Do the updates of `run` that are still to be done, adding to it.
+
+    Raises
+    ------
+    TrainingInterrupted
+        On Ctrl-C; `run` can be taken up again.
+    TrainingDivergedError
+        If a loss is not finite.
+    """
+    log = _LossLog(program, run)
+    interval = run.policy.interval(run.n_steps, run.state_bytes)
+    first, state = run.n_completed, program.load(run.final)
+    with progress_bar("training", run.n_steps, progress, initial=first) as bar:
+        try:
+            for step in range(first, run.n_steps):
+                state, losses = program.step(state, step)
+                log.add(step, losses)
+                _keep(run, step + 1, state, interval)
+                bar.update()
+        except KeyboardInterrupt:
+            log.flush()
+            raise TrainingInterrupted(run) from None
+    log.flush()
+
+
+def _keep(run: TrainingRun, step: int, state: State, interval: int) -> None:
+    """Record the state after an update; the last one always, earlier ones as the policy says."""
+    previous = run.n_completed
+    run.checkpoints[step] = state
+    run.n_completed = step
+    if previous % interval:
+        del run.checkpoints[previous]
+
+
+class _LossLog:
+    """Writes per-sample losses into `run.losses` some updates late."""
+
+    def __init__(self, program: Program, run: TrainingRun) -> None:
+        self._program, self._run = program, run
+        self._pending: deque[tuple[int, Array]] = deque()
+
+    def add(self, step: int, losses: Array) -> None:
+        self._pending.append((step, losses))
+        if len(self._pending) >= _FLUSH_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        while self._pending:
+            step, losses = self._pending.popleft()
+            self._write(step, self._program.backend.to_numpy(losses))
+
+    def _write(self, step: int, losses: NDArray[np.floating]) -> None:
+        if not np.isfinite(losses).all():
+            raise TrainingDivergedError(
+                f"the training loss became {losses[~np.isfinite(losses)][0]} at update {step} of "
+                f"{self._run.n_steps}: use a smaller learning rate, warm-up or clip_norm"
+            )
+        plan = self._run.plan
+        self._run.losses[step // plan.steps_per_epoch, plan.batch(step)] = losses

@@ -1,0 +1,129 @@
+"""The recording of a training run, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.backend import Signature
+from dataval.checkpoints import Checkpoints
+from dataval.plan import Plan
+from dataval.program import State
+from dataval.training import Training
+
+__all__ = ["TrainingRun"]
+
+
+@dataclass
+class TrainingRun:
+    """Everything that is needed to replay one training run, except model and data.
+
+    Made by `Learner.train`. Methods share a run through ``fit(X, y, run=run)``.
+
+    Attributes
+    ----------
+    training : Training
+        The configuration.
+    plan : Plan
+        Batches, learning rates and seeds of all updates.
+    weights : ndarray of float64, shape (N,)
+        Sample weights.
+    losses : ndarray of float64, shape (epochs, N)
+        Every sample's loss when it was seen (training mode, before the update); NaN where an epoch
+        didn't see it.
+    checkpoints : dict of int to State
+        Kept states: key t is the state before update t, key T the final one.
+    policy : Checkpoints
+        Which states are kept.
+    n_completed : int
+        Number of updates done; less than `n_steps` only for an interrupted run.
+    backend, loss, signature, environment
+        What trained it: the backend's name, the loss, the model's parameters, versions and device.
+    data_fingerprint : str
+        Hash of the training data.
+    """
+
+    training: Training
+    plan: Plan
+    weights: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    checkpoints: dict[int, State]
+    policy: Checkpoints
+    n_completed: int
+    backend: str
+    loss: str
+    signature: Signature
+    environment: dict[str, str]
+    data_fingerprint: str
+
+    @property
+    def n_steps(self) -> int:
+        """Number of updates T of the whole run."""
+        return self.plan.n_steps
+
+    @property
+    def n_samples(self) -> int:
+        """Number of training samples N."""
+        return self.plan.n_samples
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all updates were done."""
+        return self.n_completed == self.n_steps
+
+    @property
+    def final(self) -> State:
+        """The state after the last update that was done."""
+        return self.checkpoints[self.n_completed]
+
+    @property
+    def state_bytes(self) -> int:
+        """Size of one state in bytes."""
+        return state_bytes(self.signature, self.training)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the run into a folder: a JSON manifest and safetensors files, no pickle.
+
+        Parameters
+        ----------
+        folder : path
+            Created if needed. It appears under its name only once it is complete.
+        overwrite : bool, default False
+            Replace an earlier run that was saved there.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        FileExistsError
+            If the folder exists and isn't empty, unless `overwrite` and it holds a run.
+        """
+        from dataval.storage import save_run
+
+        return save_run(self, Path(folder), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TrainingRun:
+        """Read a run that `save` wrote. It is checked against model and data when a method adopts it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder holds no run.
+        ValueError
+            If its format is of a later version, or a file is damaged.
+        """
+        from dataval.storage import load_run
+
+        return load_run(Path(folder))
+
+
+def state_bytes(signature: Signature, training: Training) -> int:
+    """Return the size in bytes of one state of a run."""
+    n_vectors = 1 + training.optimizer.n_slots
+    return (n_vectors * signature.n_parameters + signature.n_buffers) * np.dtype(signature.dtype).itemsize
