@@ -100,7 +100,8 @@ def _stride(length: int, n_free: int) -> int:
     """Return how far to advance before holding the next state.
 
     A stretch of up to ``reach(c, r) = comb(c + r, r)`` updates can be reversed with c held states when no
-    update is replayed more than r times. With r minimal, a split is optimal where the left part stays within reach of
+    update is replayed more than r times. With r minimal, a split is optimal where the left part stays within
+    reach of
     r - 1 replays and the right part, which has one held state less, within reach of r, and neither
     could do with fewer still.
     """

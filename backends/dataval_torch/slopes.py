@@ -6,7 +6,9 @@ return a tensor ``(n,)``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ Function = Callable[[Named], Tensor]
 
 def forward_mode(losses_of: Function, parameters: Named, vector: Named) -> Tensor:
     """Do one forward pass with dual numbers; costs about as much as a gradient."""
+    _load_forward_mode()
     with torch.no_grad(), forward_ad.dual_level():
         duals = {
             name: forward_ad.make_dual(value.detach(), vector[name].detach())
@@ -30,6 +33,14 @@ def forward_mode(losses_of: Function, parameters: Named, vector: Named) -> Tenso
         }
         losses, tangent = forward_ad.unpack_dual(losses_of(duals))
         return torch.zeros_like(losses) if tangent is None else tangent
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Let PyTorch compile its forward derivatives, which it does at first use by a deprecated function."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def double_reverse(losses_of: Function, parameters: Named, vector: Named) -> Tensor:

@@ -151,8 +151,8 @@ class HyDRA(DataValuator):
         help_ = "; for finding wrong labels use hessian=False" if self.hessian else ""
         warnings.warn(
             f"the cotangent {what} over the backward sweep: training is chaotic here, and no derivative "
-            "predicts what retraining would do. A smaller learning rate, smooth activations (GELU), average pooling or "
-            f"larger batches help{help_}. verify() shows how far the values can be trusted",
+            "predicts what retraining would do. A smaller learning rate, smooth activations (GELU), average "
+            f"pooling or larger batches help{help_}. verify() shows how far the values can be trusted",
             ChaoticTrainingWarning,
             stacklevel=5,
         )
