@@ -74,8 +74,8 @@ class ValidationObjective:
             yield self._batches.take(np.arange(start, min(self._n, start + size)))
 
     def _probe(self) -> bool:
-        """Evaluate the objective on two samples; return whether it gives a single number."""
-        n = min(2, self._n)
+        """Evaluate the objective on some samples; return whether it gives a single number."""
+        n = min(CHUNK_SIZE, self._n)
         values = self._backend.objective(
             *self._backend.initial(), self._batches.take(np.arange(n)), self._function
         )
