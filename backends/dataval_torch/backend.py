@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
@@ -14,14 +15,20 @@ from torch.func import vmap
 
 from dataval.backend import Backend, Linearization, Objective, Signature
 from dataval.data import Data
-from dataval.errors import UnusedParameterWarning
 from dataval.losses import Loss
 from dataval_torch import slopes
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.fallback import FirstThatWorks
-from dataval_torch.gradients import batched_vjp, jacobian_rows, vmapped_rows
+from dataval_torch.gradients import batched_vjp, jacobian_rows, unused, vjp, vmapped_rows
 from dataval_torch.layers import differentiable_kernels
-from dataval_torch.losses import check_losses, check_named_targets, per_sample_loss, target_dtype
+from dataval_torch.losses import (
+    check_differentiable,
+    check_losses,
+    check_named_targets,
+    check_tensor,
+    per_sample_loss,
+    target_dtype,
+)
 from dataval_torch.model import (
     FunctionalModel,
     choose_device,
@@ -30,6 +37,7 @@ from dataval_torch.model import (
     warn_unused,
 )
 from dataval_torch.parameters import Filter
+from dataval_torch.rehearsal import Rehearsal
 from dataval_torch.second_order import check_twice_differentiable, named_layer_error
 
 __all__ = ["TorchBackend"]
@@ -58,21 +66,29 @@ class TorchBackend(Backend):
     ----------
     model : torch.nn.Module or callable
     loss : str, NamedLoss or callable
-    device, params, seed
-        As in `Backend.create`, which is the way to make one that is checked.
+    device, params, seed, example
+        As in `Backend.create`.
     """
 
     name: ClassVar[str] = "torch"
 
-    def __init__(self, model: Any, loss: Loss, *, device: str, params: Filter, seed: int) -> None:
-        module = own_module(model, seed)
-        self._source, self._seed = model, seed
-        self.model = FunctionalModel(module, params, choose_device(device, module))
+    def __init__(
+        self, model: Any, loss: Loss, *, device: str, params: Filter, seed: int, example: Data
+    ) -> None:
+        self.template = own_module(model, seed)
+        self.params = params
+        self.model = FunctionalModel(copy.deepcopy(self.template), params, choose_device(device, self.template))
         self.loss = loss
         self._loss = per_sample_loss(loss)
-        self._couples_samples = False
-        self._slopes = FirstThatWorks(slopes.forward_mode, slopes.double_reverse, slopes.by_rows)
-        self._rows = FirstThatWorks(vmapped_rows, jacobian_rows)
+        rehearsal = Rehearsal(self, self._explore(example))
+        along = slopes.forward_mode, slopes.double_reverse, slopes.by_rows
+        self._slopes = FirstThatWorks(*along, rehearsal=rehearsal.slopes)
+        self._output_slopes = FirstThatWorks(*along, rehearsal=rehearsal.output_slopes)
+        self._rows = FirstThatWorks(vmapped_rows, jacobian_rows, rehearsal=rehearsal.rows)
+        self._eval_rows = FirstThatWorks(vmapped_rows, jacobian_rows, rehearsal=rehearsal.evaluation_rows)
+        self._ensemble = FirstThatWorks(
+            self._vmapped_gradient, self._gradient_each, rehearsal=rehearsal.ensemble
+        )
 
     @classmethod
     def handles(cls, model: Any) -> bool:
@@ -84,8 +100,8 @@ class TorchBackend(Backend):
         cls, model: Any, loss: Loss, *, device: str, params: Filter, seed: int, example: Data
     ) -> TorchBackend:
         """Build a backend and check it on a few samples."""
-        backend = cls(model, loss, device=device, params=params, seed=seed)
-        backend._explore(example)
+        backend = cls(model, loss, device=device, params=params, seed=seed, example=example)
+        warn_unused(backend.unused)
         return backend
 
     @property
@@ -114,7 +130,7 @@ class TorchBackend(Backend):
 
     def export(self, parameters: Tensor, buffers: Tensor) -> nn.Module:
         """Return a copy of the caller's module with these values."""
-        return self.model.export(parameters, buffers, own_module(self._source, self._seed))
+        return self.model.export(parameters, buffers, copy.deepcopy(self.template))
 
     # ---- data and arrays -------------------------------------------------------------------------
 
@@ -131,7 +147,7 @@ class TorchBackend(Backend):
 
     def from_numpy(self, array: NDArray[Any]) -> Tensor:
         """Return a tensor of the parameters' dtype on the device."""
-        return torch.tensor(array, dtype=self.model.dtype, device=self.model.device)
+        return torch.tensor(np.asarray(array, order="C"), dtype=self.model.dtype, device=self.model.device)
 
     @staticmethod
     def to_numpy(array: Tensor) -> NDArray[Any]:
@@ -173,17 +189,8 @@ class TorchBackend(Backend):
         self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`gradient` over a leading axis."""
-        try:
-            return self._vmapped_gradient(parameters, buffers, batch, weights, seed)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:  # an operation without a batching rule
-            each = [
-                self.gradient(p, b, batch, w, seed)
-                for p, b, w in zip(parameters, buffers, weights, strict=True)
-            ]
-            losses, gradients, after = zip(*each, strict=True)
-            return torch.stack(losses), torch.stack(gradients), torch.stack(after)
+        found: tuple[Tensor, Tensor, Tensor] = self._ensemble(parameters, buffers, batch, weights, seed)
+        return found
 
     @_with_kernels
     def loss_jvp(self, parameters: Tensor, buffers: Tensor, batch: Batch, vector: Tensor, seed: int) -> Tensor:
@@ -207,8 +214,9 @@ class TorchBackend(Backend):
             weights.detach().requires_grad_(),
             buffers.detach().requires_grad_(),
         ]
-        with differentiable_kernels(device), named_layer_error(self.model, batch):
+        with differentiable_kernels(device):
             losses, after = self.train_losses(leaves, arguments[-1], batch, seed)
+        with differentiable_kernels(device), named_layer_error(self.model, batch):
             gradients = torch.autograd.grad(
                 losses, arguments[:-2], arguments[-2], create_graph=True, materialize_grads=True
             )
@@ -236,13 +244,14 @@ class TorchBackend(Backend):
         rows: slice | None = None,
     ) -> Tensor:
         """Gradients of the losses of some rows."""
-
-        def values(arguments: dict[str, Tensor], part: Batch) -> Tensor:
-            return self.train_losses(arguments, buffers, part, seed)[0]
-
-        together = self._couples_samples or self.model.is_stochastic
+        together = self.model.has_batch_statistics or self.model.is_stochastic
         find = jacobian_rows if together else self._rows
-        gradients = find(values, self.model.leaves(parameters), batch, rows or slice(None))
+        gradients = find(
+            lambda leaves, part: self.train_losses(leaves, buffers, part, seed)[0],
+            self.model.leaves(parameters),
+            batch,
+            rows or slice(None),
+        )
         return self._join_rows(gradients)
 
     @_with_kernels
@@ -252,16 +261,16 @@ class TorchBackend(Backend):
         """Gauss-Newton product in evaluation mode."""
         leaves = self.model.leaves(parameters)
         outputs = self.model.eval_outputs(leaves, buffers, batch)
-        moved = slopes.output_jvp(
+        check_tensor(outputs, "the Gauss-Newton matrix")
+        moved = self._output_slopes(
             lambda named: self.model.eval_outputs(named, buffers, batch),
             self.model.layout.named(parameters),
             self.model.layout.named(vector),
         )
         free = outputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(self._loss(free, batch.targets), free, weights, create_graph=True)
-        (bent,) = torch.autograd.grad(slope, free, moved)
-        product = torch.autograd.grad(outputs, list(leaves.values()), bent, materialize_grads=True)
-        return self.model.layout.join(product, parameters)
+        bent = vjp([slope], [free], [moved])
+        return self.model.layout.join(vjp([outputs], list(leaves.values()), bent), parameters)
 
     # ---- evaluation mode -------------------------------------------------------------------------
 
@@ -288,6 +297,7 @@ class TorchBackend(Backend):
         leaves = self.model.leaves(parameters)
         free_buffers = buffers.detach().requires_grad_()
         value = self.eval_values(leaves, free_buffers, batch, objective).sum()
+        check_differentiable(value)
         *gradients, buffers_bar = torch.autograd.grad(
             value, [*leaves.values(), free_buffers], materialize_grads=True
         )
@@ -298,16 +308,33 @@ class TorchBackend(Backend):
         self, parameters: Tensor, buffers: Tensor, batch: Batch, objective: Objective
     ) -> tuple[Tensor, Tensor]:
         """Gradient of every sample's objective."""
-
-        def values(arguments: dict[str, Tensor], part: Batch) -> Tensor:
-            named = dict(arguments)
-            return self.eval_values(named, named.pop(""), part, objective)
-
         arguments = self.model.leaves(parameters) | {"": buffers.detach().requires_grad_()}
-        *gradients, buffers_bar = self._rows(values, arguments, batch, slice(None))
+        find = jacobian_rows if self.model.is_stochastic_in_evaluation else self._eval_rows
+        *gradients, buffers_bar = find(self.values_of(objective), arguments, batch, slice(None))
         return self._join_rows(gradients), buffers_bar
 
     # ---- pieces that the derivative modules share --------------------------------------------------
+
+    def in_double(self, batch: Batch) -> TorchBackend | None:
+        """Return the same backend in float64, or None where the model or loss insists on its dtype."""
+        if self.model.dtype == torch.float64:
+            return self
+        arrays = batch.map(lambda leaf: leaf.cpu().numpy())  # type: ignore[arg-type, return-value]
+        example = Data(arrays.inputs, arrays.targets)  # type: ignore[arg-type]
+        try:
+            twin = TorchBackend(
+                copy.deepcopy(self.template).double(),
+                self.loss,
+                device=str(self.model.device),
+                params=self.params,
+                seed=0,
+                example=example,
+            )
+            weights = twin.model.parameters.new_ones(len(batch))
+            twin.gradient_vjp(*twin.initial(), twin.batches(example).take(np.arange(len(batch))), weights, 0)
+        except (RuntimeError, TypeError, ValueError):
+            return None
+        return twin
 
     def train_losses(
         self, leaves: dict[str, Tensor], buffers: Tensor, batch: Batch, seed: int
@@ -324,6 +351,15 @@ class TorchBackend(Backend):
         values = (objective or self._loss)(outputs, batch.targets)
         return cast("Tensor", values)
 
+    def values_of(self, objective: Objective) -> Callable[[dict[str, Tensor], Batch], Tensor]:
+        """Return the objective as a function of parameters by name, the buffers among them, and a batch."""
+
+        def values(arguments: dict[str, Tensor], part: Batch) -> Tensor:
+            named = dict(arguments)
+            return self.eval_values(named, named.pop(""), part, objective)
+
+        return values
+
     def _vmapped_gradient(
         self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -336,33 +372,26 @@ class TorchBackend(Backend):
         gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
         return losses.detach(), self.model.layout.join(gradients, parameters), after.detach()
 
+    def _gradient_each(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        each = [
+            self.gradient(p, b, batch, w, seed) for p, b, w in zip(parameters, buffers, weights, strict=True)
+        ]
+        losses, gradients, after = zip(*each, strict=True)
+        return torch.stack(losses), torch.stack(gradients), torch.stack(after)
+
     def _join_rows(self, gradients: list[Tensor]) -> Tensor:
         return self.model.layout.join(gradients, gradients[0].new_empty(len(gradients[0]), 0))
 
     @_with_kernels
-    def _explore(self, example: Data) -> None:
+    def _explore(self, example: Data) -> Batch:
+        """Run the model on a few samples, check what it returns, and return them."""
         batch = self.batches(example).take(np.arange(len(example)))
         outputs = run_example(self.model, batch)
         check_named_targets(self.loss, outputs, example.targets)
         leaves = self.model.leaves(self.model.parameters)
         losses, _ = self.train_losses(leaves, self.model.buffers, batch, 0)
         check_losses(losses, len(batch))
-        self._warn_unused(losses, leaves)
-        self._couples_samples = self.model.has_batch_statistics or self._is_coupled(batch, losses)
-
-    def _warn_unused(self, losses: Tensor, leaves: dict[str, Tensor]) -> None:
-        gradients = torch.autograd.grad(
-            losses.sum(), list(leaves.values()), allow_unused=True, retain_graph=True
-        )
-        unused = [name for name, g in zip(leaves, gradients, strict=True) if g is None]
-        warn_unused(unused, UnusedParameterWarning)
-
-    def _is_coupled(self, batch: Batch, losses: Tensor) -> bool:
-        """Whether the first samples' losses change when the batch's last sample is left out."""
-        n = len(batch) - 1
-        if n < 1 or self.model.is_stochastic:
-            return False
-        with torch.no_grad():
-            named = self.model.layout.named(self.model.parameters)
-            alone, _ = self.train_losses(named, self.model.buffers, batch.rows(slice(0, n)), 0)
-        return not torch.allclose(alone, losses[:n].detach(), rtol=1e-4, atol=1e-6)
+        self.unused = unused(losses, leaves)
+        return batch

@@ -46,6 +46,12 @@ class Batch:
         """Return some of the samples."""
         return self.map(lambda leaf: leaf[rows])
 
+    def is_written(self) -> bool:
+        """Whether a model has worked in place on these tensors, which were fresh before."""
+        leaves = self.inputs.values() if isinstance(self.inputs, dict) else self.inputs
+        tensors = [leaves] if isinstance(leaves, Tensor) else list(leaves)
+        return any(tensor._version for tensor in [*tensors, self.targets])
+
     def call(self, model: Any) -> Any:
         """Call the model as its inputs' structure says."""
         if isinstance(self.inputs, dict):
@@ -91,9 +97,19 @@ def to_device(array: NDArray[Any], device: torch.device, dtype: torch.dtype | No
 
     The tensor never shares memory with the caller's array: a model may work in place on its inputs.
     """
-    owned = np.require(np.asarray(array), requirements=["C", "W", "O"])
+    owned = np.require(_known(np.asarray(array)), requirements=["C", "W", "O"])
     tensor = torch.from_numpy(owned).to(device)
     return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def _known(array: NDArray[Any]) -> NDArray[Any]:
+    """Convert what torch lacks: wide unsigned integers, foreign byte orders, long doubles."""
+    kind, width = array.dtype.kind, array.dtype.itemsize
+    if kind == "u" and width > 1:
+        return array.astype(np.int64)
+    if kind == "f" and width > 8:
+        return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _fits(data: Data, device: torch.device) -> bool:

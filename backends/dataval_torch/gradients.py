@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
+from dataval.errors import InvalidModelError
 from dataval_torch.batches import Batch
 
-__all__ = ["batched_vjp", "jacobian_rows", "vjp", "vmapped_rows"]
+__all__ = ["batched_vjp", "jacobian_rows", "unused", "vjp", "vmapped_rows"]
 
 Named = dict[str, Tensor]
 Values = Callable[[Named, Batch], Tensor]
@@ -56,6 +57,23 @@ def batched_vjp(
     except RuntimeError:  # an operation without a batching rule
         each = [vjp(outputs, inputs, row, retain_graph=True) for row in zip(*cotangents, strict=True)]
         return [torch.stack(column) for column in zip(*each, strict=True)]
+
+
+def unused(values: Tensor, leaves: Named) -> list[str]:
+    """Name the leaves that get no gradient from the values.
+
+    Raises
+    ------
+    InvalidModelError
+        If there is no gradient at all.
+    """
+    try:
+        found = torch.autograd.grad(values.sum(), list(leaves.values()), allow_unused=True)
+    except (RuntimeError, NotImplementedError) as error:
+        raise InvalidModelError(
+            f"the loss can't be differentiated: {error}. Activation checkpoints need use_reentrant=False"
+        ) from error
+    return [name for name, gradient in zip(leaves, found, strict=True) if gradient is None]
 
 
 def vmapped_rows(values_of: Values, leaves: Named, batch: Batch, rows: slice) -> list[Tensor]:

@@ -4,23 +4,37 @@ Only the backend's private copy of a model is touched.
 
 - Batch normalisation in training mode updates its running statistics outside of differentiation, and in
   evaluation mode has no derivative in them. Exact values need both.
-- The fused recurrent kernels (cuDNN, oneDNN) have no second derivative; PyTorch's own have.
+- The fused recurrent kernels lack derivatives (cuDNN's the second, oneDNN's the forward one); PyTorch's own
+  have all.
+- Sparse gradients of embeddings have no second derivative; dense ones are the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.backends import cuda, cudnn, mha, mkldnn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 __all__ = ["BufferUpdates", "differentiable_kernels", "patch_layers"]
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+_BATCH_NORM_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)  # a subclass may have its own
+
+_SWITCHES: tuple[tuple[Callable[[], bool], Callable[[bool], Any], bool], ...] = (
+    (mha.get_fastpath_enabled, mha.set_fastpath_enabled, False),
+    (cuda.flash_sdp_enabled, cuda.enable_flash_sdp, False),
+    (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, False),
+    (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, False),
+    (cuda.math_sdp_enabled, cuda.enable_math_sdp, True),
+)
+"""Attention kernels, on the CPU too: how to read and set each, and what differentiation needs."""
 
 BufferUpdates = dict[str, Tensor]
 """New values of buffers by name, written by patched layers during a forward pass."""
@@ -44,39 +58,60 @@ def patch_layers(module: nn.Module, updates: BufferUpdates) -> frozenset[str]:
     tracked: set[str] = set()
     for name, layer in module.named_modules():
         prefix = f"{name}." if name else ""
-        if isinstance(layer, _BatchNorm) and layer.running_mean is not None:
-            layer.forward = partial(_batch_norm, layer, prefix, updates)  # type: ignore[method-assign]
+        if _is_batch_norm(layer) and layer.running_mean is not None:
+            layer.forward = partial(_batch_norm, layer, prefix, updates)
             if layer.training:
                 tracked |= {prefix + key for key in _STATISTICS}
         elif isinstance(layer, nn.RNNBase):
             layer.forward = partial(_unfused, layer.forward)
+        elif isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+            layer.sparse = False
     return frozenset(tracked)
 
 
 @contextmanager
 def differentiable_kernels(device: torch.device) -> Iterator[None]:
-    """Choose attention kernels that have a second derivative, and cuDNN kernels that repeat themselves."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    on_gpu = device.type == "cuda"
-    flags = torch.backends.cudnn.flags(deterministic=True) if on_gpu else nullcontext()
+    """Choose attention kernels that have every derivative, and cuDNN kernels that repeat themselves."""
+    before = [read() for read, _, _ in _SWITCHES]
+    deterministic = cudnn.deterministic
     try:
-        with sdpa_kernel(SDPBackend.MATH), flags:
-            yield
+        for _, switch, wanted in _SWITCHES:
+            switch(wanted)
+        if device.type == "cuda":
+            cudnn.deterministic = True
+        yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for (_, switch, _), value in zip(_SWITCHES, before, strict=True):
+            switch(value)
+        if device.type == "cuda":
+            cudnn.deterministic = deterministic
 
 
-def _unfused(forward: object, *args: object, **kwargs: object) -> object:
-    with torch.backends.cudnn.flags(enabled=False), torch.backends.mkldnn.flags(enabled=False):
-        return forward(*args, **kwargs)  # type: ignore[operator]
+def _unfused(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    # Flag by flag, as the modules' own context managers reset their other settings as well, with warnings.
+    before = cudnn.enabled, mkldnn.enabled
+    _enable_fused(False, False)
+    try:
+        return forward(*args, **kwargs)
+    finally:
+        _enable_fused(*before)
+
+
+def _enable_fused(on_gpu: Any, on_cpu: Any) -> None:
+    cudnn.enabled = on_gpu
+    mkldnn.enabled = on_cpu
+
+
+def _is_batch_norm(layer: nn.Module) -> bool:
+    return isinstance(layer, _BatchNorm) and type(layer).forward in _BATCH_NORM_FORWARDS
 
 
 def _batch_norm(layer: _BatchNorm, prefix: str, updates: BufferUpdates, x: Tensor) -> Tensor:
-    if layer.training:
-        _update_statistics(layer, prefix, updates, x)
-        return nn.functional.batch_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)
-    return _normalise(layer, x)
+    if not layer.training:
+        return _normalise(layer, x)
+    outputs = nn.functional.batch_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)
+    _update_statistics(layer, prefix, updates, x)
+    return outputs
 
 
 def _normalise(layer: _BatchNorm, x: Tensor) -> Tensor:

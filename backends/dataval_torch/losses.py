@@ -20,7 +20,15 @@ from dataval.losses import (
     resolve_loss,
 )
 
-__all__ = ["PerSample", "check_losses", "check_named_targets", "per_sample_loss", "target_dtype"]
+__all__ = [
+    "PerSample",
+    "check_differentiable",
+    "check_losses",
+    "check_named_targets",
+    "check_tensor",
+    "per_sample_loss",
+    "target_dtype",
+]
 
 PerSample = Callable[[Any, Tensor], Tensor]
 
@@ -61,6 +69,26 @@ def check_losses(losses: object, n: int) -> None:
         raise InvalidModelError(
             "the loss does not depend on the trained parameters: is a result detached, or computed under "
             "torch.no_grad()?"
+        )
+    if not torch.isfinite(losses).all():
+        raise InvalidModelError(
+            f"the losses of the first {n} samples are {losses.tolist()} before training has begun: look at the "
+            "scale of the inputs, or at a logarithm or division in the model or the loss"
+        )
+
+
+def check_tensor(outputs: object, what: str) -> None:
+    """Raise if a model's outputs are not one tensor."""
+    if not isinstance(outputs, Tensor):
+        raise InvalidModelError(f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}")
+
+
+def check_differentiable(objective: Tensor) -> None:
+    """Raise if an objective has no gradient."""
+    if not objective.requires_grad:
+        raise InvalidModelError(
+            "the objective does not depend on the trained parameters in a differentiable way (a count of "
+            "correct predictions does not): use a smooth one, such as the loss"
         )
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from dataval.errors import InvalidDataError, InvalidModelError
+from dataval.errors import InvalidDataError, InvalidModelError, UnusedParameterWarning
 from dataval_torch.batches import Batch
 from dataval_torch.layers import BufferUpdates, patch_layers
-from dataval_torch.parameters import Filter, Layout, select_parameters
-from dataval_torch.randomness import seeded
+from dataval_torch.parameters import Filter, Layout, Places, select_parameters
+from dataval_torch.randomness import generator_states, seeded
 
 __all__ = ["FunctionalModel", "choose_device", "own_module", "run_example", "warn_unused"]
 
@@ -41,6 +40,8 @@ class FunctionalModel:
         self.parameters = self.layout.join(
             [p.detach() for p in selected.values()], torch.empty(0, device=device)
         ).clone()
+        self._places = Places(self.module)
+        self._own_buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         self._updates: BufferUpdates = {}
         self._tracked = patch_layers(self.module, self._updates)
         self._training_layers = [layer for layer in self.module.modules() if layer.training]
@@ -50,7 +51,8 @@ class FunctionalModel:
         self.buffer_layout = Layout({})
         self.buffers = self.parameters.new_zeros(0)
         self.untracked_buffers: tuple[str, ...] = ()
-        self.is_stochastic = False
+        self.is_stochastic = self.is_stochastic_in_evaluation = False
+        self._writes_inputs = False
 
     def explore(self, batch: Batch) -> Any:
         """Run the model to find out which buffers it changes and whether it draws random numbers.
@@ -58,13 +60,25 @@ class FunctionalModel:
         Returns
         -------
         The outputs, in training mode, tied to the parameters they came from.
+
+        Raises
+        ------
+        InvalidModelError
+            If the forward pass changes the parameters.
         """
-        leaves = self.leaves(self.parameters)
+        leaves = self.leaves(self.parameters.clone())
+        fresh = batch.map(torch.clone), batch.map(torch.clone)
         with seeded(0, self.device):
-            before = _generator_states(self.device)
-            outputs, after = self._run(leaves, self._fresh_buffers(), batch, training=True)
-            drawn = _generator_states(self.device)
-        self.is_stochastic = not all(map(torch.equal, before, drawn))
+            start = generator_states(self.device)
+            outputs, after = self._run(leaves, self._fresh_buffers(), fresh[0], training=True)
+            middle = generator_states(self.device)
+            with torch.no_grad():
+                self._run(leaves, self._fresh_buffers(), fresh[1], training=False)
+            end = generator_states(self.device)
+        self.is_stochastic = not all(map(torch.equal, start, middle))
+        self.is_stochastic_in_evaluation = not all(map(torch.equal, middle, end))
+        self._writes_inputs = any(copied.is_written() for copied in fresh)
+        _check_untouched(leaves)
         self._find_buffers(after)
         self.untracked_buffers = self._find_untracked(after, batch)
         return outputs
@@ -77,18 +91,21 @@ class FunctionalModel:
         self, parameters: dict[str, Tensor], buffers: Tensor, batch: Batch, seed: int
     ) -> tuple[Any, Tensor]:
         """Return outputs and new buffers of a training-mode forward pass."""
-        mutable = self.buffer_layout.named(buffers.clone())
+        mutable = self._mutable(buffers)
         if not self.is_stochastic:
             outputs, after = self._run(parameters, mutable, batch, training=True)
         else:
             with seeded(seed, self.device):
                 outputs, after = self._run(parameters, mutable, batch, training=True)
-        return outputs, self.buffer_layout.join(list(after.values()), buffers)
+        return outputs, self.buffer_layout.join(list(after.values()), buffers).to(self.dtype)
 
     def eval_outputs(self, parameters: dict[str, Tensor], buffers: Tensor, batch: Batch) -> Any:
         """Return the outputs of an evaluation-mode forward pass."""
-        mutable = self.buffer_layout.named(buffers.clone())
-        return self._run(parameters, mutable, batch, training=False)[0]
+        mutable = self._mutable(buffers)
+        if not self.is_stochastic_in_evaluation:
+            return self._run(parameters, mutable, batch, training=False)[0]
+        with seeded(0, self.device):
+            return self._run(parameters, mutable, batch, training=False)[0]
 
     def export(self, parameters: Tensor, buffers: Tensor, module: nn.Module) -> nn.Module:
         """Write parameters and buffers into `module`, a fresh copy of the caller's."""
@@ -110,21 +127,33 @@ class FunctionalModel:
         """Call the module, and return the buffers as a patched layer or the module itself left them."""
         self._set_mode(training)
         self._updates.clear()
-        state = parameters | buffers  # functional_call writes reassigned buffers back into it
-        outputs = batch.call(lambda *args, **kwargs: functional_call(self.module, state, args, kwargs))
-        after = {name: self._updates.get(name, state[name]) for name in buffers}
-        self._updates.clear()
+        self._places.put(parameters)
+        self._places.put(buffers)
+        outputs = (batch.map(torch.clone) if self._writes_inputs else batch).call(self.module)
+        updates = self._updates
+        after = {name: updates[name] if name in updates else self._places.get(name) for name in buffers}
+        updates.clear()
         return outputs, after
 
+    def _mutable(self, buffers: Tensor) -> dict[str, Tensor]:
+        """Return buffers by name in the dtypes that the module has them in, free to be written to."""
+        return {
+            name: piece if name in self._tracked else piece.to(self._own_buffers[name].dtype, copy=True)
+            for name, piece in self.buffer_layout.named(buffers).items()
+        }
+
     def _fresh_buffers(self) -> dict[str, Tensor]:
-        return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        return {name: buffer.clone() for name, buffer in self._own_buffers.items()}
 
     def _find_buffers(self, after: dict[str, Tensor]) -> None:
+        """Find the buffers that a run has to carry along; one that changes its shape is a cache."""
         changed = {
             name: buffer
-            for name, buffer in self.module.named_buffers()
-            if name in self._tracked or not torch.equal(after[name], buffer)
+            for name, buffer in self._own_buffers.items()
+            if name in self._tracked
+            or (after[name].shape == buffer.shape and not torch.equal(after[name], buffer))
         }
+        self._places.put({name: b for name, b in self._fresh_buffers().items() if name not in changed})
         self.buffer_layout = Layout(changed)
         self.buffers = self.buffer_layout.join(
             [buffer.to(self.dtype) for buffer in changed.values()], self.parameters.new_zeros(0)
@@ -158,18 +187,41 @@ def own_module(model: Any, seed: int) -> nn.Module:
     Raises
     ------
     InvalidModelError
-        If the callable builds no module.
+        If the callable builds no module, or the module can't be copied.
     """
     if isinstance(model, nn.Module):
-        module = copy.deepcopy(model)
+        module = _copy(model)
     else:
-        with seeded(seed, torch.device("cpu")):
+        with seeded(seed, torch.device("cuda" if torch.cuda.is_available() else "cpu")):
             module = model()
         if not isinstance(module, nn.Module):
             raise InvalidModelError(
                 f"the callable must build a torch.nn.Module, it returned a {type(module).__name__}"
             )
     return module if module.training else module.train()
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InvalidModelError("a TorchScript module can't be used: pass the torch.nn.Module it was made from")
+    module = getattr(module, "_orig_mod", module)  # compiled modules have no second derivative
+    # Modules that keep results of a forward pass (weight_norm's weight) can't be copied otherwise.
+    kept = [value for layer in module.modules() for value in vars(layer).values() if isinstance(value, Tensor)]
+    memo: dict[int, Any] = {id(value): value.detach().clone() for value in kept if not value.is_leaf}
+    try:
+        return copy.deepcopy(module, memo)
+    except Exception as error:
+        raise InvalidModelError(
+            f"the model can't be copied ({error}): pass a function without arguments that builds it instead"
+        ) from error
+
+
+def _check_untouched(leaves: dict[str, Tensor]) -> None:
+    if any(leaf._version for leaf in leaves.values()):
+        raise InvalidModelError(
+            "the model changes its parameters in the forward pass, as nn.Embedding with max_norm does: this is "
+            "no part of an optimizer's update, so that no run can be recorded. Constrain them otherwise"
+        )
 
 
 def choose_device(name: str, module: nn.Module) -> torch.device:
@@ -201,13 +253,13 @@ def run_example(model: FunctionalModel, batch: Batch) -> Any:
         ) from error
 
 
-def warn_unused(names: list[str], category: type[Warning]) -> None:
+def warn_unused(names: list[str]) -> None:
     """Warn of parameters that get no gradient."""
     if names:
         warnings.warn(
             f"these trained parameters receive no gradient from the loss: {names}. Freeze them, or check that "
             "the model uses them",
-            category,
+            UnusedParameterWarning,
             stacklevel=2,
         )
 
@@ -218,8 +270,3 @@ def _describe(inputs: Any) -> str:
     if isinstance(inputs, tuple):
         return "(" + ", ".join(map(_describe, inputs)) + ")"
     return f"{str(inputs.dtype).removeprefix('torch.')}{tuple(inputs.shape)}"
-
-
-def _generator_states(device: torch.device) -> tuple[Tensor, ...]:
-    own = torch.get_rng_state()
-    return (own, torch.cuda.get_rng_state(device)) if device.type == "cuda" else (own,)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dataval.errors import InvalidModelError
 
-__all__ = ["Layout", "select_parameters"]
+__all__ = ["Layout", "Places", "select_parameters"]
 
 Filter = Callable[[str], bool] | Sequence[str] | None
 
@@ -42,6 +43,35 @@ class Layout:
         return torch.cat([tensor.reshape(*lead, -1) for tensor in tensors], dim=-1)
 
 
+class Places:
+    """Where in a module each of its parameters and buffers is kept; a tied one is kept in several places.
+
+    Tensors put there stay until others are put: what recomputes a part of the forward pass during the
+    backward pass (`torch.utils.checkpoint`) then finds the tensors of the pass that it belongs to.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        stores = [store for layer in module.modules() for store in (layer._parameters, layer._buffers)]
+        at: dict[int, list[tuple[dict[str, Any], str]]] = {}
+        for store in stores:
+            for key, tensor in store.items():
+                at.setdefault(id(tensor), []).append((store, key))
+        named = [*module.named_parameters(), *module.named_buffers()]
+        self._places = {name: at[id(tensor)] for name, tensor in named}
+
+    def put(self, tensors: dict[str, Tensor]) -> None:
+        """Put tensors where those of the same names are kept."""
+        for name, tensor in tensors.items():
+            for store, key in self._places[name]:
+                store[key] = tensor
+
+    def get(self, name: str) -> Tensor:
+        """Return what is kept under a name."""
+        store, key = self._places[name][0]
+        kept: Tensor = store[key]
+        return kept
+
+
 def select_parameters(module: nn.Module, params: Filter) -> dict[str, nn.Parameter]:
     """Return the parameters to train by name, each tied one once.
 
@@ -52,7 +82,7 @@ def select_parameters(module: nn.Module, params: Filter) -> dict[str, nn.Paramet
         are mixed or too small to differentiate a run in.
     """
     named = dict(module.named_parameters())
-    _check_initialised(named)
+    _check_initialised(named | dict(module.named_buffers()))
     trainable = {name: p for name, p in named.items() if p.requires_grad}
     if not trainable:
         raise InvalidModelError(
@@ -76,8 +106,8 @@ def _patterns(params: Sequence[str]) -> Sequence[str]:
     return [params] if isinstance(params, str) else params
 
 
-def _check_initialised(named: dict[str, nn.Parameter]) -> None:
-    lazy = [name for name, p in named.items() if isinstance(p, nn.parameter.UninitializedParameter)]
+def _check_initialised(named: Mapping[str, Tensor]) -> None:
+    lazy = [name for name, tensor in named.items() if nn.parameter.is_lazy(tensor)]
     if lazy:
         raise InvalidModelError(
             f"{lazy} have no shape yet: run the model once on a batch, so that its lazy layers are initialised"
