@@ -42,16 +42,13 @@ class Data:
 
     def map_inputs(self, function: Callable[[NDArray[Any]], Any]) -> Any:
         """Apply a function to every input array, keeping the structure."""
-        return _map(function, self.inputs)
+        return _map(lambda _, leaf: function(leaf), self.inputs)
 
     def leaves(self) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield every array with its name: ``X``, ``X[0]`` or ``X['key']``, then ``y``."""
-        if isinstance(self.inputs, dict):
-            yield from ((f"X[{key!r}]", leaf) for key, leaf in self.inputs.items())
-        elif isinstance(self.inputs, tuple):
-            yield from ((f"X[{i}]", leaf) for i, leaf in enumerate(self.inputs))
-        else:
-            yield "X", self.inputs
+        pairs: list[tuple[str, NDArray[Any]]] = []
+        _map(lambda name, leaf: pairs.append((name, leaf)), self.inputs)
+        yield from pairs
         yield "y", self.targets
 
     def fingerprint(self) -> str:
@@ -85,7 +82,7 @@ def as_data(X: Any, y: Any, what: str = "training") -> Data:
     InvalidDataError
         If there are no samples, lengths differ, an array is not numeric, or a value is NaN or infinite.
     """
-    inputs = _map(lambda leaf: _as_array(leaf, "X", what), _as_structure(X, what))
+    inputs = _map(lambda name, leaf: _as_array(leaf, name, what), _as_structure(X, what))
     data = Data(inputs, _as_array(y, "y", what))
     _check_lengths(data, what)
     for name, leaf in data.leaves():
@@ -93,12 +90,13 @@ def as_data(X: Any, y: Any, what: str = "training") -> Data:
     return data
 
 
-def _map(function: Callable[[Any], Any], inputs: Any) -> Any:
+def _map(function: Callable[[str, Any], Any], inputs: Any) -> Any:
+    """Apply a function of (name, array) to every input array, keeping the structure."""
     if isinstance(inputs, dict):
-        return {key: function(leaf) for key, leaf in inputs.items()}
+        return {key: function(f"X[{key!r}]", leaf) for key, leaf in inputs.items()}
     if isinstance(inputs, tuple):
-        return tuple(function(leaf) for leaf in inputs)
-    return function(inputs)
+        return tuple(function(f"X[{i}]", leaf) for i, leaf in enumerate(inputs))
+    return function("X", inputs)
 
 
 def _as_structure(X: Any, what: str) -> Any:
@@ -124,6 +122,10 @@ def _as_array(leaf: Any, name: str, what: str) -> NDArray[Any]:
         raise InvalidDataError(
             f"the {what} {name} has dtype {array.dtype}: convert it to numbers first "
             "(for class names: sklearn.preprocessing.LabelEncoder)"
+        )
+    if isinstance(array, np.ma.MaskedArray):
+        raise InvalidDataError(
+            f"the {what} {name} is a masked array: impute or drop what is masked, then pass its .data"
         )
     if array.ndim == 0:
         raise InvalidDataError(f"the {what} {name} is a single number, not one entry a sample")
