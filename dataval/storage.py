@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,27 @@ def save_run(run: TrainingRun, folder: Path, *, overwrite: bool) -> Path:
         (scratch / _MANIFEST).write_text(json.dumps(_manifest(run), indent=2) + "\n")
         save_file(_record(run), scratch / _RECORD)
         save_file(_states(run), scratch / _STATES)
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
+        scratch.chmod(0o755)
+        _put_in_place(scratch, folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    folder.chmod(0o755)
     return folder
+
+
+def _put_in_place(scratch: Path, folder: Path) -> None:
+    """Rename `scratch` to `folder`; what is there is removed after that, or put back if it fails."""
+    if not folder.exists():
+        scratch.rename(folder)
+        return
+    old = Path(f"{scratch}-old")
+    folder.rename(old)
+    try:
+        scratch.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
 
 
 def load_run(folder: Path) -> TrainingRun:
@@ -53,15 +68,23 @@ def load_run(folder: Path) -> TrainingRun:
     path = folder / _MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no recorded run: there is no {_MANIFEST} in it")
-    try:
+    with _reported_damage(folder):
         manifest = json.loads(path.read_text())
-        if manifest["format"] > _FORMAT:
-            raise ValueError(
-                f"the run in {folder} has format {manifest['format']}, this version of dataval reads up "
-                f"to {_FORMAT}: upgrade dataval"
-            )
+        version = int(manifest["format"])
+    if version > _FORMAT:
+        raise ValueError(
+            f"the run in {folder} has format {version}, this version of dataval reads up to {_FORMAT}: "
+            "upgrade dataval"
+        )
+    with _reported_damage(folder):
         return _from_files(manifest, load_file(folder / _RECORD), load_file(folder / _STATES))
-    except (KeyError, json.JSONDecodeError, SafetensorError, OSError) as error:
+
+
+@contextmanager
+def _reported_damage(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, SafetensorError, OSError) as error:
         raise ValueError(f"the run in {folder} is damaged: {error!r}") from error
 
 
@@ -120,6 +143,8 @@ def _from_files(
 ) -> TrainingRun:
     training = Training.model_validate(manifest["training"])
     last = training.optimizer.n_slots + 1
+    if max(manifest["steps"]) != manifest["n_completed"]:
+        raise ValueError("the last state is not that after the last update")
     return TrainingRun(
         training=training,
         plan=_plan(manifest["plan"], record),
