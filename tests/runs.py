@@ -1,0 +1,51 @@
+"""Short training runs on the zoo, and comparisons of them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import dataval as dv
+from dataval.program import State
+from tests.zoo.data import Samples, samples_for
+
+N = 20
+
+
+def make_learner(zoo: ModuleType, model: str = "mlp", **options: Any) -> dv.Learner:
+    """Return a learner; options of `Training` go there, others to the learner."""
+    own = {key: options.pop(key) for key in ("loss", "checkpoints", "params", "device") if key in options}
+    settings = {"optimizer": dv.SGD(learning_rate=0.1, momentum=0.9), "epochs": 3, "batch_size": 6, "seed": 1}
+    training = dv.Training(**settings | options)
+    return dv.Learner(getattr(zoo, model)(), training=training, progress=False, **own)
+
+
+def make_samples(model: str = "mlp", n: int = N, seed: int = 1) -> Samples:
+    """Return data for the model; N = 20 with batches of 6 ends every epoch with a short batch of 2."""
+    return samples_for(model, n, seed)
+
+
+def assert_same_state(found: State, expected: State) -> None:
+    """Compare two states bit for bit."""
+    for left, right in zip(found.arrays(), expected.arrays(), strict=True):
+        np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+
+
+def assert_same_run(found: dv.TrainingRun, expected: dv.TrainingRun) -> None:
+    """Compare all that two runs hold, bit for bit."""
+    for field in ("training", "policy", "n_completed", "backend", "loss", "signature", "environment"):
+        assert getattr(found, field) == getattr(expected, field), field
+    assert found.data_fingerprint == expected.data_fingerprint
+    for field in ("order", "offsets", "learning_rates", "seeds"):
+        left, right = getattr(found.plan, field), getattr(expected.plan, field)
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
+    for field in ("batch_size", "n_samples", "steps_per_epoch"):
+        assert getattr(found.plan, field) == getattr(expected.plan, field)
+    np.testing.assert_array_equal(found.weights, expected.weights)
+    np.testing.assert_array_equal(found.losses, expected.losses)
+    assert sorted(found.checkpoints) == sorted(expected.checkpoints)
+    for step, state in expected.checkpoints.items():
+        assert_same_state(found.checkpoints[step], state)
