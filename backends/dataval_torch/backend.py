@@ -19,12 +19,13 @@ from dataval.losses import Loss
 from dataval_torch import slopes
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.fallback import FirstThatWorks
-from dataval_torch.gradients import batched_vjp, jacobian_rows, unused, vjp, vmapped_rows
+from dataval_torch.gradients import batched_vjp, jacobian_rows, quiet_vmap, unused, vjp, vmapped_rows
 from dataval_torch.layers import differentiable_kernels
 from dataval_torch.losses import (
     check_differentiable,
     check_losses,
     check_named_targets,
+    check_repeatable,
     check_tensor,
     per_sample_loss,
     target_dtype,
@@ -222,6 +223,7 @@ class TorchBackend(Backend):
             )
 
         def pullback(vectors: Tensor, buffer_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            self.model.put(leaves)
             with differentiable_kernels(device), named_layer_error(self.model, batch):
                 *through, slopes_, buffers_bar = batched_vjp(
                     [*gradients, after], arguments, [*layout.split(vectors), buffer_vectors]
@@ -259,14 +261,14 @@ class TorchBackend(Backend):
         self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, vector: Tensor
     ) -> Tensor:
         """Gauss-Newton product in evaluation mode."""
+
+        def outputs_of(named: dict[str, Tensor]) -> Tensor:
+            return check_tensor(self.model.eval_outputs(named, buffers, batch), "the Gauss-Newton matrix")
+
+        named = self.model.layout.named
+        moved = self._output_slopes(outputs_of, named(parameters), named(vector))
         leaves = self.model.leaves(parameters)
-        outputs = self.model.eval_outputs(leaves, buffers, batch)
-        check_tensor(outputs, "the Gauss-Newton matrix")
-        moved = self._output_slopes(
-            lambda named: self.model.eval_outputs(named, buffers, batch),
-            self.model.layout.named(parameters),
-            self.model.layout.named(vector),
-        )
+        outputs = outputs_of(leaves)
         free = outputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(self._loss(free, batch.targets), free, weights, create_graph=True)
         bent = vjp([slope], [free], [moved])
@@ -368,7 +370,8 @@ class TorchBackend(Backend):
         def one(named: dict[str, Tensor], own_buffers: Tensor) -> tuple[Tensor, Tensor]:
             return self.train_losses(named, own_buffers, batch, seed)
 
-        losses, after = vmap(one, randomness="same")(leaves, buffers)
+        with quiet_vmap():
+            losses, after = vmap(one, randomness="same")(leaves, buffers)
         gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
         return losses.detach(), self.model.layout.join(gradients, parameters), after.detach()
 
@@ -394,4 +397,5 @@ class TorchBackend(Backend):
         losses, _ = self.train_losses(leaves, self.model.buffers, batch, 0)
         check_losses(losses, len(batch))
         self.unused = unused(losses, leaves)
+        check_repeatable(losses.detach(), self.losses(*self.initial(), batch, 0))
         return batch

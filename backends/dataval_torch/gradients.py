@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,10 +13,18 @@ from torch.func import grad, vmap
 from dataval.errors import InvalidModelError
 from dataval_torch.batches import Batch
 
-__all__ = ["batched_vjp", "jacobian_rows", "unused", "vjp", "vmapped_rows"]
+__all__ = ["batched_vjp", "jacobian_rows", "quiet_vmap", "unused", "vjp", "vmapped_rows"]
 
 Named = dict[str, Tensor]
 Values = Callable[[Named, Batch], Tensor]
+
+
+@contextmanager
+def quiet_vmap() -> Iterator[None]:
+    """Keep vmap from warning of operations that it does one after another: nothing can be done about them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+        yield
 
 
 def vjp(
@@ -51,7 +61,8 @@ def batched_vjp(
     if cotangents[0].ndim == outputs[0].ndim:
         return vjp(outputs, inputs, cotangents)
     try:
-        return vjp(outputs, inputs, cotangents, batched=True, retain_graph=True)
+        with quiet_vmap():
+            return vjp(outputs, inputs, cotangents, batched=True, retain_graph=True)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:  # an operation without a batching rule
@@ -85,7 +96,8 @@ def vmapped_rows(values_of: Values, leaves: Named, batch: Batch, rows: slice) ->
         return values_of(arguments, alone).squeeze(0)
 
     detached = {name: leaf.detach() for name, leaf in leaves.items()}
-    found = vmap(grad(one), in_dims=(None, 0, 0))(detached, part.inputs, part.targets)
+    with quiet_vmap():
+        found = vmap(grad(one), in_dims=(None, 0, 0))(detached, part.inputs, part.targets)
     return list(found.values())
 
 

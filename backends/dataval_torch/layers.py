@@ -6,6 +6,7 @@ Only the backend's private copy of a model is touched.
   evaluation mode has no derivative in them. Exact values need both.
 - The fused recurrent kernels lack derivatives (cuDNN's the second, oneDNN's the forward one); PyTorch's own
   have all.
+- The kernel of weight normalisation has a wrong second derivative; plain arithmetic has the right one.
 - Sparse gradients of embeddings have no second derivative; dense ones are the same numbers.
 """
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.backends import cuda, cudnn, mha, mkldnn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import _WeightNorm
 
 __all__ = ["BufferUpdates", "differentiable_kernels", "patch_layers"]
 
@@ -64,6 +66,8 @@ def patch_layers(module: nn.Module, updates: BufferUpdates) -> frozenset[str]:
                 tracked |= {prefix + key for key in _STATISTICS}
         elif isinstance(layer, nn.RNNBase):
             layer.forward = partial(_unfused, layer.forward)
+        elif isinstance(layer, _WeightNorm):
+            layer.forward = partial(_weight_norm, layer.dim)  # type: ignore[method-assign]
         elif isinstance(layer, nn.Embedding | nn.EmbeddingBag):
             layer.sparse = False
     return frozenset(tracked)
@@ -95,6 +99,10 @@ def _unfused(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return forward(*args, **kwargs)
     finally:
         _enable_fused(*before)
+
+
+def _weight_norm(dim: int, size: Tensor, direction: Tensor) -> Tensor:
+    return direction * (size / torch.norm_except_dim(direction, 2, dim))
 
 
 def _enable_fused(on_gpu: Any, on_cpu: Any) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "check_differentiable",
     "check_losses",
     "check_named_targets",
+    "check_repeatable",
     "check_tensor",
     "per_sample_loss",
     "target_dtype",
@@ -77,10 +78,11 @@ def check_losses(losses: object, n: int) -> None:
         )
 
 
-def check_tensor(outputs: object, what: str) -> None:
-    """Raise if a model's outputs are not one tensor."""
+def check_tensor(outputs: object, what: str) -> Tensor:
+    """Return a model's outputs, or raise if they are not one tensor."""
     if not isinstance(outputs, Tensor):
         raise InvalidModelError(f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}")
+    return outputs
 
 
 def check_differentiable(objective: Tensor) -> None:
@@ -89,6 +91,17 @@ def check_differentiable(objective: Tensor) -> None:
         raise InvalidModelError(
             "the objective does not depend on the trained parameters in a differentiable way (a count of "
             "correct predictions does not): use a smooth one, such as the loss"
+        )
+
+
+def check_repeatable(losses: Tensor, again: Tensor) -> None:
+    """Raise if the same forward pass done twice differs by more than rounding."""
+    tolerance = torch.finfo(losses.dtype).eps ** 0.5
+    if not torch.allclose(losses, again, rtol=tolerance, atol=tolerance):
+        raise InvalidModelError(
+            "the model gives other losses when it is run again under the same seed: it draws random numbers "
+            "that no seed controls (Python's, NumPy's or a generator of its own), or keeps a state that is no "
+            "buffer. Draw them from torch's global generator, or register the state as a buffer"
         )
 
 

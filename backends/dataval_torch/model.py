@@ -87,6 +87,10 @@ class FunctionalModel:
         """Return the parameters by name, each a new leaf that gradients can be asked for."""
         return {name: piece.detach().requires_grad_() for name, piece in self.layout.named(flat).items()}
 
+    def put(self, parameters: dict[str, Tensor]) -> None:
+        """Give the module parameters, for what a backward pass that is still to come will recompute."""
+        self._places.put(parameters)
+
     def train_outputs(
         self, parameters: dict[str, Tensor], buffers: Tensor, batch: Batch, seed: int
     ) -> tuple[Any, Tensor]:
