@@ -51,7 +51,7 @@ class Case:
 
 
 def make_backend(model: Any, X: Any, y: ArrayLike, loss: Any = "cross_entropy", **options: Any) -> Backend:
-    settings = dict(device="cpu", params=None, seed=0) | options
+    settings = {"device": "cpu", "params": None, "seed": 0} | options
     data = as_data(X, np.asarray(y))
     return find_backend(model).create(model, loss, example=data.take(slice(0, 4)), **settings)
 
@@ -65,9 +65,11 @@ def zoo_case(zoo: Any, name: str, n: int = N, dtype: str = "float64", **options:
     return make_case(getattr(zoo, name)(dtype), samples.X, samples.y, **options)
 
 
-def central(function: Any, step: float = 1e-5) -> NDArray:
-    """Central difference in a shift: truncation step**2 = 1e-10, rounding 1e-16 / step = 1e-11."""
-    return (function(step) - function(-step)) / (2 * step)
+def central(function: Any, step: float = 1e-4) -> NDArray:
+    """Fourth-order central difference in a shift: truncation step**4 = 1e-16, rounding 1e-16 / step = 1e-12."""
+    inner = function(step) - function(-step)
+    outer = function(2 * step) - function(-2 * step)
+    return (8 * inner - outer) / (12 * step)
 
 
 def assert_near(found: NDArray, expected: NDArray, tolerance: float) -> None:

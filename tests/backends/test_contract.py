@@ -1,7 +1,8 @@
 """Every function of a backend against finite differences and against its own slow, obvious form.
 
-Tolerances: 1e-12 where both sides do the same float64 arithmetic in another order; 1e-7 for central
-differences, whose error is about 1e-10 of the function's scale, which may be some 100 times the derivative's.
+Tolerances: 1e-12 where both sides do the same float64 arithmetic in another order (1e-11 where many terms are
+summed); 1e-7 for differences of fourth order with steps of 1e-4, whose error is about 1e-11 of the function's
+scale, which may be some 1000 times the derivative's.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def test_pullback_equals_differences_of_gradient(case):
 
     def value(at: int, h: float) -> float:
         point = [
-            case.numpy(o) + (h * case.numpy(m) if i == at else 0) for i, (o, m) in enumerate(zip(origin, moves))
+            case.numpy(o) + (h * case.numpy(m) if i == at else 0)
+            for i, (o, m) in enumerate(zip(origin, moves, strict=False))
         ]
         parameters, moved_weights, buffers = map(case.array, point)
         _, gradient, after = case.gradient(parameters, moved_weights, buffers)
@@ -115,7 +117,7 @@ def test_many_cotangents_equal_one_by_one(case):
 
 def test_ensemble_equals_one_by_one(case):
     points = case.array(np.stack([case.numpy(case.moved(case.draw(case.P), h)) for h in (0, 0.1, 0.2)]))
-    buffers = case.array(np.stack([case.numpy(case.buffers)] * 3) + [[0.0], [0.1], [0.2]])
+    buffers = case.array(case.numpy(case.buffers) + np.array([[0.0], [0.1], [0.2]]))
     weights = case.weights(3)
     found = case.backend.ensemble_gradient(points, buffers, case.batch, weights, SEED)
     each = [
@@ -145,9 +147,10 @@ def test_objective_gradients(case):
     assert_near(rows.sum(0), total, 1e-11)
     assert_near(buffer_rows.sum(0), buffer_total, 1e-11)
     direction = case.draw(case.P)
-    moved = lambda h: case.numpy(
-        case.backend.objective(case.moved(direction, h), case.buffers, case.batch, None)
-    )
+
+    def moved(h):
+        return case.numpy(case.backend.objective(case.moved(direction, h), case.buffers, case.batch, None))
+
     assert_near(rows @ case.numpy(direction), central(moved), DIFFERENCES)
 
 
@@ -184,7 +187,10 @@ def test_objective_is_the_loss_of_the_prediction(case):
 def test_gauss_newton_equals_the_dense_product(case):
     """J by central differences of the outputs; the Hessian of cross-entropy is diag(p) - p p'."""
     backend, weights, vector = case.backend, case.weights(), case.draw(case.P)
-    outputs = lambda parameters: case.numpy(backend.predict(parameters, case.buffers, case.batch))
+
+    def outputs(parameters):
+        return case.numpy(backend.predict(parameters, case.buffers, case.batch))
+
     jacobian = np.stack(
         [central(lambda h, e=e: outputs(case.moved(case.array(e), h))) for e in np.eye(case.P)], axis=-1
     )
