@@ -317,27 +317,6 @@ class TorchBackend(Backend):
 
     # ---- pieces that the derivative modules share --------------------------------------------------
 
-    def in_double(self, batch: Batch) -> TorchBackend | None:
-        """Return the same backend in float64, or None where the model or loss insists on its dtype."""
-        if self.model.dtype == torch.float64:
-            return self
-        arrays = batch.map(lambda leaf: leaf.cpu().numpy())  # type: ignore[arg-type, return-value]
-        example = Data(arrays.inputs, arrays.targets)  # type: ignore[arg-type]
-        try:
-            twin = TorchBackend(
-                copy.deepcopy(self.template).double(),
-                self.loss,
-                device=str(self.model.device),
-                params=self.params,
-                seed=0,
-                example=example,
-            )
-            weights = twin.model.parameters.new_ones(len(batch))
-            twin.gradient_vjp(*twin.initial(), twin.batches(example).take(np.arange(len(batch))), weights, 0)
-        except (RuntimeError, TypeError, ValueError):
-            return None
-        return twin
-
     def train_losses(
         self, leaves: dict[str, Tensor], buffers: Tensor, batch: Batch, seed: int
     ) -> tuple[Tensor, Tensor]:

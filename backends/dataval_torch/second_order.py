@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from dataval.data import Data
 from dataval.errors import NotTwiceDifferentiableError
 from dataval_torch.batches import Batch
 from dataval_torch.gradients import vjp
@@ -39,7 +41,7 @@ def check_twice_differentiable(backend: TorchBackend, batch: Batch) -> None:
             f"exact values would miss part of the derivative. {_ADVICE}"
         )
     has_exact_slopes = _has_exact_slopes(backend, batch)
-    double, doubled = backend.in_double(batch), batch.map(_doubled)
+    double, doubled = _in_double(backend, batch), batch.map(_doubled)
     is_exact = double is None or not all(_is_inexact(double, doubled, step) for step in _STEPS)
     if not (has_exact_slopes and is_exact):
         layer = None if double is None else _find_layer(double.model, doubled, _is_exact)
@@ -74,6 +76,27 @@ def _has_exact_slopes(backend: TorchBackend, batch: Batch) -> bool:
     expected = backend.loss_jvp(parameters, buffers, batch, vector, 0)
     tolerance = torch.finfo(expected.dtype).eps ** 0.5 * expected.abs().max()
     return bool((found - expected).abs().max() <= tolerance)
+
+
+def _in_double(backend: TorchBackend, batch: Batch) -> TorchBackend | None:
+    """Return the same backend in float64, or None where the model or the loss insists on its dtype."""
+    if backend.model.dtype == torch.float64:
+        return backend
+    arrays = batch.map(lambda leaf: leaf.cpu().numpy())  # type: ignore[arg-type, return-value]
+    try:
+        twin = type(backend)(
+            copy.deepcopy(backend.template).double(),
+            backend.loss,
+            device=str(backend.model.device),
+            params=backend.params,
+            seed=0,
+            example=Data(arrays.inputs, arrays.targets),  # type: ignore[arg-type]
+        )
+        weights = twin.model.parameters.new_ones(len(batch))
+        twin.gradient_vjp(*twin.initial(), batch.map(_doubled), weights, 0)
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    return twin
 
 
 def _is_inexact(backend: TorchBackend, batch: Batch, step: float) -> bool:
