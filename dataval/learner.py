@@ -142,7 +142,7 @@ class Learner(BaseEstimator):
         X, y, weights
             As for `train`.
         run : TrainingRun, optional
-            A recorded run, finished or not, to be joined with the program instead; the weights are the run's.
+            A recorded run, finished or not, to be joined with the program instead. `weights` may be left out.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class Learner(BaseEstimator):
         """
         data = as_data(X, y)
         if run is not None:
-            return Replay(self._adopt(data, run), run)
+            return self._adopt(data, weights, run)
         program = self._program(data, _as_weights(weights, len(data)))
         return Replay(program, self._new_run(program))
 
@@ -208,8 +208,8 @@ class Learner(BaseEstimator):
             data_fingerprint=program.data.fingerprint(),
         )
 
-    def _adopt(self, data: Data, run: TrainingRun) -> Program:
-        """Return the program that made `run`, after checking that it is this learner's."""
+    def _adopt(self, data: Data, weights: ArrayLike | None, run: TrainingRun) -> Replay:
+        """Join `run` with the program that made it, after checking that it is this learner's."""
         if run.data_fingerprint != data.fingerprint():
             raise RunMismatchError(
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
@@ -227,7 +227,11 @@ class Learner(BaseEstimator):
                 raise RunMismatchError(
                     f"the run was recorded with another {what}: {recorded}; this learner has {mine}"
                 )
-        return Program(backend, data, run.training, run.plan, run.weights)
+        if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
+            raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
+        replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
+        replay.check_start()
+        return replay
 
 
 def _as_weights(weights: ArrayLike | None, n_samples: int) -> NDArray[np.float64]:

@@ -116,6 +116,10 @@ class Program:
         )
         return State(parameters, slots, buffers), losses
 
+    def losses(self, state: State, step: int) -> Array:
+        """Return the losses of the batch of update number `step` before it."""
+        return self.backend.losses(state.parameters, state.buffers, self._batch(step), self._seed(step))
+
     def pullback(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
         r"""Pull a cotangent back through update number `step`, exactly.
 

@@ -43,6 +43,26 @@ class Replay:
                 "learner.train(X, y, resume=run)"
             )
 
+    def check_start(self) -> None:
+        """Raise `RunMismatchError` if the first losses are not what was recorded: another model or loss."""
+        run = self.run
+        if run.n_completed == 0:
+            return
+        batch = run.plan.batch(0)
+        recorded = run.losses[0, batch]
+        found = self.program.backend.to_numpy(self.program.losses(self.initial, 0))
+        if not np.abs(found - recorded).max() <= _ROUNDING * np.abs(recorded).max():
+            raise RunMismatchError(
+                f"the run was recorded with another model or loss: sample {batch[0]} had a loss of "
+                f"{recorded[0]:.6g} in the first batch, now it has {found[0]:.6g} (or the model draws random "
+                "numbers that no seed controls)"
+            )
+
+    @property
+    def initial(self) -> State:
+        """The state before the first update."""
+        return self.program.load(self.run.checkpoints[0])
+
     @property
     def final(self) -> State:
         """The state after the last update."""

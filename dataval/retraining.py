@@ -26,6 +26,7 @@ _MAX_GROUP = 32
 
 def retrain(
     program: Program,
+    start: State,
     weights: NDArray[np.float64],
     objective: ValidationObjective,
     *,
@@ -41,12 +42,14 @@ def retrain(
     ----------
     program : Program
         What is trained; its own weights play no part.
+    start : State
+        The state before the first update.
     weights : ndarray of float64, shape (M, N)
         One weight vector a run.
     objective : ValidationObjective
         Evaluated at the end of each run.
     key : str
-        Tells this program and objective from others in `folder`.
+        Tells this program, start and objective from others in `folder`.
     n_jobs : int, default 1
         Processes.
     group_size : int, optional
@@ -67,7 +70,7 @@ def retrain(
     groups = list(_groups(missing, group_size or _choose_group_size(program), n_jobs))
     with progress_bar("retraining", len(weights), progress, len(weights) - len(missing)) as bar:
         parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-        results = parallel(delayed(_train)(program, weights[group], objective) for group in groups)
+        results = parallel(delayed(_train)(program, start, weights[group], objective) for group in groups)
         for group, found in zip(groups, results, strict=True):
             store.add({names[i]: float(value) for i, value in zip(group, found, strict=True)})
             bar.update(len(group))
@@ -75,12 +78,12 @@ def retrain(
 
 
 def _train(
-    program: Program, weights: NDArray[np.float64], objective: ValidationObjective
+    program: Program, start: State, weights: NDArray[np.float64], objective: ValidationObjective
 ) -> NDArray[np.float64]:
     """Train one group of runs as one program over a leading axis."""
     if len(weights) == 1:
-        return np.atleast_1d(_run(program.with_weights(weights[0]), program.initial_state(), objective))
-    state = _repeat(program, program.initial_state(), len(weights))
+        return np.atleast_1d(_run(program.with_weights(weights[0]), start, objective))
+    state = _repeat(program, start, len(weights))
     return _run(program.with_weights(weights), state, objective)
 
 

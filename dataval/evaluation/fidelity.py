@@ -124,11 +124,13 @@ def linear_datamodeling_score(
     subsets = draw_subsets(replay.run.n_samples, n_subsets, fraction, seed)
     base = replay.run.weights
     weights = np.concatenate([base[None], base * ~subsets])
+    measure = ValidationObjective(replay.program.backend, validation, objective)
     utilities = retrain(
         replay.program,
+        replay.initial,
         weights,
-        ValidationObjective(replay.program.backend, validation, objective),
-        key=_key(replay, validation, objective),
+        measure,
+        key=_key(replay, validation, objective, measure),
         n_jobs=n_jobs,
         group_size=group_size,
         folder=None if folder is None else Path(folder),
@@ -193,17 +195,23 @@ def _bootstrap(
     return float(low), float(high)
 
 
-def _key(replay: Replay, validation: Data, objective: Objective) -> str:
-    """Return a name for everything that decides the result of retraining besides the weights."""
+def _key(replay: Replay, validation: Data, objective: Objective, measure: ValidationObjective) -> str:
+    """Return a name for everything that decides the result of retraining besides the weights.
+
+    Functions and models of the same name are told apart by what they gave at the start.
+    """
     run = replay.run
-    start = replay.program.backend.to_numpy(replay.program.initial_state().parameters)
+    to_numpy = replay.program.backend.to_numpy
+    start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
     parts = [
         run.data_fingerprint,
         validation.fingerprint(),
         run.training.model_dump_json(),
         run.loss,
         repr(run.signature),
-        hashlib.blake2b(start.tobytes(), digest_size=16).hexdigest(),
+        hashlib.blake2b(start, digest_size=16).hexdigest(),
         "loss" if objective is None else describe_loss(objective),
+        f"{np.nanmean(run.losses):.6e}",
+        f"{float(measure.value(replay.initial)):.6e}",
     ]
     return hashlib.blake2b("|".join(parts).encode(), digest_size=12).hexdigest()
