@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,8 @@ from dataval.training import Training
 __all__ = ["Learner"]
 
 _N_EXAMPLES = 4
+
+Config = TypeVar("Config", Training, Checkpoints)
 
 
 class Learner(BaseEstimator):
@@ -169,7 +171,7 @@ class Learner(BaseEstimator):
         return replay
 
     def _training(self) -> Training:
-        return self.training if self.training is not None else Training()
+        return _checked(Training, self.training, "training")
 
     def _backend_class(self) -> type[Backend]:
         return load_backend(self.backend) if self.backend else find_backend(self.model)
@@ -199,7 +201,7 @@ class Learner(BaseEstimator):
             weights=program.weights,
             losses=np.full((program.training.epochs, plan.n_samples), np.nan),
             checkpoints={0: program.initial_state()},
-            policy=self.checkpoints if self.checkpoints is not None else Checkpoints(),
+            policy=_checked(Checkpoints, self.checkpoints, "checkpoints"),
             n_completed=0,
             backend=backend.name,
             loss=describe_loss(self.loss),
@@ -234,10 +236,22 @@ class Learner(BaseEstimator):
         return replay
 
 
+def _checked(kind: type[Config], value: Config | None, name: str) -> Config:
+    """Return a learner's parameter, or its default for None."""
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a dataval.{kind.__name__}, got {value!r}")
+    return value
+
+
 def _as_weights(weights: ArrayLike | None, n_samples: int) -> NDArray[np.float64]:
     if weights is None:
         return np.ones(n_samples)
-    array = np.array(weights, dtype=np.float64)
+    try:
+        array = np.array(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(f"weights can't be read as numbers: {error}") from error
     if array.shape != (n_samples,):
         raise InvalidDataError(f"weights must have shape ({n_samples},), got {array.shape}")
     if not (np.isfinite(array).all() and (array >= 0).all()):

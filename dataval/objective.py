@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Objective
 from dataval.data import Data
-from dataval.errors import InvalidDataError
+from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.program import State
 
 __all__ = ["ValidationObjective"]
@@ -35,14 +36,15 @@ class ValidationObjective:
     """
 
     def __init__(self, backend: Backend, data: Data, function: Objective, chunk_size: int = CHUNK_SIZE) -> None:
-        if function is None:
-            backend.check_targets(data)
         self._backend = backend
         self._batches = backend.batches(data)
         self._function = function
         self._n = len(data)
         self._chunk_size = chunk_size
-        self.is_scalar = self._probe()
+        with _explained_failure():
+            if function is None:
+                backend.check_targets(data)
+            self.is_scalar = self._probe()
 
     def value(self, state: State) -> NDArray[np.float64]:
         """Return the objective at a state, shape ``()``, or ``(K,)`` for a state with a leading axis."""
@@ -86,3 +88,17 @@ class ValidationObjective:
                 "sample, or a single number"
             )
         return shape == ()
+
+
+@contextmanager
+def _explained_failure() -> Iterator[None]:
+    """Turn whatever model or objective raise on samples that they can't take into one kind of error."""
+    try:
+        yield
+    except (InvalidDataError, InvalidModelError):
+        raise
+    except Exception as error:
+        raise InvalidDataError(
+            f"the model or the objective failed on the first validation samples: {error}. Check that their "
+            "shape and dtype are those of the training samples, and what the objective does with (outputs, targets)"
+        ) from error

@@ -210,13 +210,14 @@ class DataValuator(BaseEstimator, ABC):
     def _check_like_training(self, data: Data) -> None:
         """Raise if validation inputs are shaped otherwise than the training inputs."""
         training = dict(self._replay.program.data.leaves())
-        for name, leaf in data.leaves():
-            if name == "y":
-                continue
-            if name not in training:
-                raise InvalidDataError(
-                    f"the validation inputs hold {name}, the training inputs {sorted(set(training) - {'y'})}"
-                )
+        validation = dict(data.leaves())
+        del training["y"], validation["y"]
+        if validation.keys() != training.keys():
+            raise InvalidDataError(
+                f"the validation inputs hold {list(validation)}, the training inputs {list(training)}: they "
+                "must be the same"
+            )
+        for name, leaf in validation.items():
             if leaf.ndim != training[name].ndim:
                 raise InvalidDataError(
                     f"the validation {name} has shape {leaf.shape}, the training {name} "
