@@ -100,5 +100,5 @@ def _explained_failure() -> Iterator[None]:
     except Exception as error:
         raise InvalidDataError(
             f"the model or the objective failed on the first validation samples: {error}. Check that their "
-            "shape and dtype are those of the training samples, and what the objective does with (outputs, targets)"
+            "shape and dtype are those of the training samples, and what the objective does with its arguments"
         ) from error

@@ -63,7 +63,16 @@ def retrain(
     -------
     ndarray of float64, shape (M,)
         The objective at the end of each run.
+
+    Raises
+    ------
+    ValueError
+        If `group_size` is not positive or `n_jobs` is 0.
     """
+    if group_size is not None and group_size < 1:
+        raise ValueError(f"group_size must be at least 1, got {group_size}")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be a number of processes, or -1 for as many as there are cores")
     store = _Store(folder, key)
     names = [hashlib.blake2b(row.tobytes(), digest_size=12).hexdigest() for row in weights]
     missing = [i for i, name in enumerate(names) if name not in store]

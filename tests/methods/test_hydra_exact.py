@@ -14,23 +14,23 @@ from tests.zoo.data import samples_for
 N, N_VAL, N_CHECKED = 21, 8, 5
 
 TRAININGS = {
-    "sgd": dict(optimizer=dv.SGD(learning_rate=0.1)),
-    "momentum": dict(optimizer=dv.SGD(learning_rate=0.1, momentum=0.9)),
-    "decay": dict(optimizer=dv.SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.02)),
-    "nesterov": dict(optimizer=dv.SGD(learning_rate=0.1, momentum=0.8, nesterov=True, weight_decay=0.01)),
-    "dampening": dict(optimizer=dv.SGD(learning_rate=0.1, momentum=0.9, dampening=0.3)),
-    "adam": dict(optimizer=dv.Adam(learning_rate=0.01, weight_decay=0.01)),
-    "adamw": dict(optimizer=dv.AdamW(learning_rate=0.01, weight_decay=0.1)),
-    "schedule_and_clipping": dict(
-        optimizer=dv.SGD(learning_rate=0.2, momentum=0.9, weight_decay=0.01),
-        schedule=dv.CosineSchedule(warmup_steps=3),
-        clip_norm=0.5,
-    ),
-    "adamw_schedule_and_clipping": dict(
-        optimizer=dv.AdamW(learning_rate=0.02, weight_decay=0.1),
-        schedule=dv.StepSchedule(every_epochs=2, gamma=0.5),
-        clip_norm=0.5,
-    ),
+    "sgd": {"optimizer": dv.SGD(learning_rate=0.1)},
+    "momentum": {"optimizer": dv.SGD(learning_rate=0.1, momentum=0.9)},
+    "decay": {"optimizer": dv.SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.02)},
+    "nesterov": {"optimizer": dv.SGD(learning_rate=0.1, momentum=0.8, nesterov=True, weight_decay=0.01)},
+    "dampening": {"optimizer": dv.SGD(learning_rate=0.1, momentum=0.9, dampening=0.3)},
+    "adam": {"optimizer": dv.Adam(learning_rate=0.01, weight_decay=0.01)},
+    "adamw": {"optimizer": dv.AdamW(learning_rate=0.01, weight_decay=0.1)},
+    "schedule_and_clipping": {
+        "optimizer": dv.SGD(learning_rate=0.2, momentum=0.9, weight_decay=0.01),
+        "schedule": dv.CosineSchedule(warmup_steps=3),
+        "clip_norm": 0.5,
+    },
+    "adamw_schedule_and_clipping": {
+        "optimizer": dv.AdamW(learning_rate=0.02, weight_decay=0.1),
+        "schedule": dv.StepSchedule(every_epochs=2, gamma=0.5),
+        "clip_norm": 0.5,
+    },
 }
 MODELS = ["mlp", "cnn_batch_norm", "transformer"]
 
@@ -59,7 +59,7 @@ def finite_differences(learner, samples, validation, indices, step=1e-4, objecti
 
 
 def make(zoo, model, **training):
-    settings = dict(epochs=3, batch_size=6, seed=1) | training
+    settings = {"epochs": 3, "batch_size": 6, "seed": 1} | training
     learner = dv.Learner(getattr(zoo, model)(), training=dv.Training(**settings), progress=False)
     return learner, samples_for(model, N, seed=1), samples_for(model, N_VAL, seed=2)
 

@@ -16,7 +16,7 @@ N, N_VAL = 21, 8
 def forward_recursion(learner, samples, validation):
     """One hypergradient vector a sample for the parameters and one for the momentum, updated at every step.
 
-    With the Hessian dropped, dg_t/dw_j is the sample's own gradient over b where it is in the batch and 0 where not:
+    With the Hessian dropped, dg_t/dw_j is the sample's own gradient over b where it is in the batch, else 0:
 
         dv_j <- mu dv_j + s (1[j in B_t] grad l_j / b + lambda dtheta_j)
         dtheta_j <- dtheta_j - eta (nesterov: 1[j in B_t] grad l_j / b + lambda dtheta_j + mu dv_j; else dv_j)

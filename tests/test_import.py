@@ -1,0 +1,62 @@
+"""What importing brings in: never a framework that the user didn't import."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+FRAMEWORKS = ["torch", "tensorflow", "keras", "jax"]
+NOT_NEEDED = ["matplotlib", "IPython"]  # pandas comes with scikit-learn where it is installed
+
+TRAIN = """
+import numpy as np
+import torch
+import dataval as dv
+X, y = np.random.default_rng(0).normal(size=(8, 3)), np.arange(8) % 2
+training = dv.Training(epochs=1, batch_size=4)
+learner = dv.Learner(torch.nn.Linear(3, 2), training=training, progress=False)
+for hessian in (False, True):
+    dv.HyDRA(learner, hessian=hessian).fit(X, y).score(X, y)
+"""
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the names of the modules that a fresh interpreter holds after running the code."""
+    show = "\nimport sys; print('\\n'.join(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code + show],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    return set(result.stdout.split())
+
+
+def test_the_core_imports_no_framework_and_no_plotting():
+    loaded = modules_after("import dataval")
+    assert "dataval.learner" in loaded
+    assert not loaded & {*FRAMEWORKS, *NOT_NEEDED, "dataval_torch", "dataval_tensorflow"}
+
+
+def test_public_names_are_there():
+    import dataval as dv
+
+    for name in dv.__all__:
+        assert getattr(dv, name) is not None
+    assert sorted(dv.__all__, key=str.swapcase) == sorted(set(dv.__all__), key=str.swapcase)
+
+
+def test_using_torch_imports_no_other_framework():
+    pytest.importorskip("torch")
+    loaded = modules_after(TRAIN)
+    assert "dataval_torch" in loaded
+    assert not loaded & {"tensorflow", "keras", "jax", "dataval_tensorflow"}
+
+
+def test_asking_what_is_installed_imports_nothing():
+    code = "from dataval.registry import available_backends; assert isinstance(available_backends(), tuple)"
+    assert not modules_after(code) & set(FRAMEWORKS)

@@ -1,0 +1,132 @@
+"""Retraining under many weights: the same results in groups, in processes and from a folder."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import dataval as dv
+from dataval import retraining
+from dataval.data import as_data
+from dataval.objective import ValidationObjective
+from dataval.retraining import retrain
+from tests.runs import N, make_learner, make_samples
+
+WEIGHTS = np.random.default_rng(0).uniform(0, 1.5, (7, N))
+
+
+def prepared(zoo, model="mlp", **options):
+    replay = make_learner(zoo, model, **options).prepare(*make_samples(model))
+    validation = as_data(*make_samples(model, 8, seed=2))
+    return replay, ValidationObjective(replay.program.backend, validation, None)
+
+
+def retrained(replay, objective, weights=WEIGHTS, **options):
+    return retrain(
+        replay.program, replay.initial, weights, objective, **{"key": "a", "progress": False} | options
+    )
+
+
+def assert_close(found, expected):
+    """Batched and single training do the same sums in another order: rounding, over 12 updates."""
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm", "dropout", "transformer"])
+def test_equals_training_one_by_one(zoo, model):
+    replay, objective = prepared(zoo, model)
+    learner, samples = make_learner(zoo, model), make_samples(model)
+    expected = []
+    for weights in WEIGHTS:
+        run = learner.train(*samples, weights)
+        expected.append(float(objective.value(learner.replay(*samples, run).final)))
+    assert np.ptp(expected) > 1e-3
+    np.testing.assert_array_equal(retrained(replay, objective, group_size=1), expected)
+    for group_size in (2, 7, 100, None):
+        assert_close(retrained(replay, objective, group_size=group_size), expected)
+
+
+def test_other_optimizers_train_in_groups(zoo):
+    for optimizer in (dv.Adam(learning_rate=0.01), dv.SGD(learning_rate=0.1)):
+        replay, objective = prepared(zoo, optimizer=optimizer, clip_norm=0.3)
+        one_by_one = retrained(replay, objective, group_size=1)
+        assert_close(retrained(replay, objective, group_size=4), one_by_one)
+
+
+def test_processes_give_the_same(zoo):
+    replay, objective = prepared(zoo)
+    assert_close(retrained(replay, objective, n_jobs=2), retrained(replay, objective, group_size=1))
+
+
+def test_starts_from_the_given_state(zoo):
+    replay, objective = prepared(zoo)
+    trained = make_learner(zoo).train(*make_samples())
+    elsewhere = retrain(replay.program, trained.final, WEIGHTS, objective, key="a", progress=False)
+    assert np.abs(elsewhere - retrained(replay, objective)).min() > 1e-4
+
+
+# ---- the folder ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def groups(monkeypatch):
+    """Count the groups that are trained, and how many runs each has; fail at one of them if told."""
+    sizes, train = [], retraining._train
+    sizes_and_failure = {"sizes": sizes, "fails_at": None}
+
+    def counted(program, start, weights, objective):
+        if sizes_and_failure["fails_at"] == len(sizes):
+            raise KeyboardInterrupt
+        sizes.append(len(weights))
+        return train(program, start, weights, objective)
+
+    monkeypatch.setattr(retraining, "_train", counted)
+    return sizes_and_failure
+
+
+def test_finished_results_are_looked_up(zoo, tmp_path, groups):
+    replay, objective = prepared(zoo)
+    folder = tmp_path / "deep" / "cache"
+    first = retrained(replay, objective, folder=folder, group_size=3)
+    assert groups["sizes"] == [3, 3, 1]
+    np.testing.assert_array_equal(retrained(replay, objective, folder=folder), first)
+    np.testing.assert_array_equal(retrained(replay, objective, WEIGHTS[::-1], folder=folder), first[::-1])
+    assert groups["sizes"] == [3, 3, 1]
+    more = np.concatenate([WEIGHTS, 1 + WEIGHTS[:2]])
+    np.testing.assert_array_equal(retrained(replay, objective, more, folder=folder)[:7], first)
+    assert groups["sizes"] == [3, 3, 1, 2]
+
+
+def test_results_of_another_key_are_not_used(zoo, tmp_path, groups):
+    replay, objective = prepared(zoo)
+    retrained(replay, objective, folder=tmp_path, group_size=7)
+    retrained(replay, objective, folder=tmp_path, group_size=7, key="b")
+    assert groups["sizes"] == [7, 7]
+
+
+def test_an_interruption_keeps_what_was_finished(zoo, tmp_path, groups):
+    replay, objective = prepared(zoo)
+    expected = retrained(replay, objective, group_size=2)
+    groups["sizes"].clear()
+    groups["fails_at"] = 2
+    with pytest.raises(KeyboardInterrupt):
+        retrained(replay, objective, folder=tmp_path, group_size=2)
+    (path,) = tmp_path.iterdir()
+    assert len(json.loads(path.read_text())) == 4
+    groups["fails_at"] = None
+    assert_close(retrained(replay, objective, folder=tmp_path, group_size=2), expected)
+    assert groups["sizes"] == [2, 2, 2, 1]
+
+
+def test_nothing_is_written_without_a_folder(zoo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    retrained(*prepared(zoo))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [{"group_size": 0}, {"group_size": -1}, {"n_jobs": 0}])
+def test_refuses_nonsense(zoo, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        retrained(*prepared(zoo), **options)
