@@ -18,6 +18,7 @@ from dataval.data import Data
 from dataval.losses import Loss
 from dataval_torch import slopes
 from dataval_torch.batches import Batch, TorchBatches
+from dataval_torch.convolutions import FastConvolutions
 from dataval_torch.fallback import FirstThatWorks
 from dataval_torch.gradients import batched_vjp, jacobian_rows, quiet_vmap, unused, vjp, vmapped_rows
 from dataval_torch.layers import differentiable_kernels
@@ -215,16 +216,16 @@ class TorchBackend(Backend):
             weights.detach().requires_grad_(),
             buffers.detach().requires_grad_(),
         ]
-        with differentiable_kernels(device):
+        with differentiable_kernels(device), FastConvolutions():
             losses, after = self.train_losses(leaves, arguments[-1], batch, seed)
-        with differentiable_kernels(device), named_layer_error(self.model, batch):
+        with differentiable_kernels(device), FastConvolutions(), named_layer_error(self.model, batch):
             gradients = torch.autograd.grad(
                 losses, arguments[:-2], arguments[-2], create_graph=True, materialize_grads=True
             )
 
         def pullback(vectors: Tensor, buffer_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             self.model.put(leaves)
-            with differentiable_kernels(device), named_layer_error(self.model, batch):
+            with differentiable_kernels(device), FastConvolutions(), named_layer_error(self.model, batch):
                 *through, slopes_, buffers_bar = batched_vjp(
                     [*gradients, after], arguments, [*layout.split(vectors), buffer_vectors]
                 )
