@@ -31,14 +31,14 @@ FLIPPED = 0.2
 def digits_cnn() -> nn.Module:
     """Build a CNN for images (1, 8, 8); smooth activations and pooling keep training predictable."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1),
+        nn.Conv2d(1, 16, 3, padding=1),
         nn.GELU(),
         nn.AvgPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1),
+        nn.Conv2d(16, 32, 3, padding=1),
         nn.GELU(),
         nn.AvgPool2d(2),
         nn.Flatten(),
-        nn.Linear(256, 10),
+        nn.Linear(128, 10),
     )
 
 
