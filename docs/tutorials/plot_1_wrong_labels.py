@@ -136,9 +136,10 @@ np.testing.assert_allclose(
 # After the clean-up
 # ------------------
 #
-# Drop what the values call suspicious, as many as we flipped, and train again. A weight of 0 leaves a sample out and
-# keeps the batches as they were. The validation loss falls by more than half. Accuracy hardly changes: with every
-# fifth label wrong this model still puts the right class first, and only becomes less sure of it.
+# Drop what the values call suspicious, as many as we flipped, and train again. A weight of 0 leaves a
+# sample out and keeps the batches as they were. The validation loss falls by more than half. Accuracy
+# hardly changes: with every fifth label wrong this model still puts the right class first, and only becomes
+# less sure of it.
 
 n_flipped = int(is_noisy.sum())
 keep = np.ones(len(y))
