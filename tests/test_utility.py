@@ -103,5 +103,5 @@ def test_what_is_wrong_is_named(judged):
         make_utility(3, backend, data)
     with pytest.raises(ValueError, match="leave it out"):
         make_utility("accuracy", backend, data, objective=lambda z, y: z[:, 0])
-    with pytest.raises(dv.errors.InvalidDataError, match="'precision' failed.*multiclass"):
+    with pytest.raises(dv.errors.InvalidDataError, match=r"'precision' failed.*multiclass"):
         make_utility("precision", backend, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial, wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
@@ -329,7 +330,8 @@ class TorchBackend(Backend):
         self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, vectors: Tensor
     ) -> Tensor:
         """Hessian products in evaluation mode, by reverse over reverse."""
-        with differentiable_kernels(self.model.device), named_layer_error(self.model, batch):
+        fast = FastConvolutions() if vectors.ndim == 1 else nullcontext()  # they can't be batched
+        with differentiable_kernels(self.model.device), fast, named_layer_error(self.model, batch):
             return hessian_products(self, parameters, buffers, batch, weights, vectors)
 
     @_with_kernels
