@@ -8,12 +8,12 @@ Values are float64, one a training sample, in the unit of the validation loss. P
 Negative: it hurts.
 """
 
-from dataval import datasets, errors, evaluation, noise
+from dataval import datasets, errors, evaluation, noise, solvers
 from dataval.checkpoints import Checkpoints
 from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
 from dataval.learner import Learner
 from dataval.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from dataval.methods import DataValuator, HyDRA, MeanLoss, RandomValues
+from dataval.methods import DataValuator, HyDRA, InfluenceFunction, MeanLoss, RandomValues
 from dataval.optimizers import SGD, Adam, AdamW
 from dataval.run import TrainingRun
 from dataval.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
@@ -34,6 +34,7 @@ __all__ = [
     "DataValuator",
     "ExplicitSchedule",
     "HyDRA",
+    "InfluenceFunction",
     "Learner",
     "MeanLoss",
     "MeanSquaredError",
@@ -46,4 +47,5 @@ __all__ = [
     "errors",
     "evaluation",
     "noise",
+    "solvers",
 ]

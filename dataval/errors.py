@@ -15,6 +15,8 @@ __all__ = [
     "ReplayError",
     "ReplayWarning",
     "RunMismatchError",
+    "SolverDivergedError",
+    "SolverWarning",
     "TrainingDivergedError",
     "TrainingInterrupted",
     "UnusedParameterWarning",
@@ -69,6 +71,14 @@ class TrainingInterrupted(KeyboardInterrupt):
             "learner.train(X, y, resume=error.run) goes on from there"
         )
         self.run = run
+
+
+class SolverDivergedError(RuntimeError):
+    """A series for the inverse of the curvature diverged."""
+
+
+class SolverWarning(UserWarning):
+    """A linear system of an influence function was not solved as asked: values are less exact, or mean less."""
 
 
 class ChaoticTrainingWarning(UserWarning):

@@ -2,7 +2,8 @@
 
 from dataval.methods.base import DataValuator
 from dataval.methods.hydra import HyDRA
+from dataval.methods.influence import InfluenceFunction
 from dataval.methods.mean_loss import MeanLoss
 from dataval.methods.random_values import RandomValues
 
-__all__ = ["DataValuator", "HyDRA", "MeanLoss", "RandomValues"]
+__all__ = ["DataValuator", "HyDRA", "InfluenceFunction", "MeanLoss", "RandomValues"]

@@ -33,6 +33,11 @@ class _AdamFamily(Optimizer):
         """First and second moment."""
         return 2
 
+    @property
+    def coupled_decay(self) -> float:
+        """All of it, or none where it is decoupled."""
+        return 0.0 if self.decoupled else self.weight_decay
+
     def update(
         self, parameters: Array, slots: Slots, gradient: Array, learning_rate: float, step: int
     ) -> tuple[Array, Slots]:
@@ -65,19 +70,15 @@ class _AdamFamily(Optimizer):
         effective = self._effective_gradient(parameters, gradient)
         gradient_bar = (1 - beta1) * mean_bar + 2 * (1 - beta2) * effective * square_bar
         parameters_bar = self._keep(learning_rate) * parameters_bar
-        if self._coupled_decay:
-            parameters_bar = parameters_bar + self._coupled_decay * gradient_bar
+        if self.coupled_decay:
+            parameters_bar = parameters_bar + self.coupled_decay * gradient_bar
         return parameters_bar, (beta1 * mean_bar, beta2 * square_bar), gradient_bar
-
-    @property
-    def _coupled_decay(self) -> float:
-        return 0.0 if self.decoupled else self.weight_decay
 
     def _keep(self, learning_rate: float) -> float:
         return 1.0 - learning_rate * self.weight_decay if self.decoupled else 1.0
 
     def _effective_gradient(self, parameters: Array, gradient: Array) -> Array:
-        return gradient + self._coupled_decay * parameters if self._coupled_decay else gradient
+        return gradient + self.coupled_decay * parameters if self.coupled_decay else gradient
 
     def _moments(self, parameters: Array, slots: Slots, gradient: Array) -> tuple[Array, Array]:
         beta1, beta2 = self.betas

@@ -43,6 +43,11 @@ class Optimizer(BaseModel, ABC):
     def n_slots(self) -> int:
         """Number of slot vectors, each of the parameters' shape (momentum: 1, Adam: 2)."""
 
+    @property
+    @abstractmethod
+    def coupled_decay(self) -> float:
+        """Weight decay that is added to the gradient, and so part of the objective that training minimises."""
+
     def init_slots(self, parameters: Array) -> Slots:
         """Return the slots before the first update: zeros in the parameters' shape."""
         return tuple(parameters * 0 for _ in range(self.n_slots))

@@ -57,6 +57,11 @@ class SGD(Optimizer):
         """One momentum buffer, or none without momentum."""
         return 1 if self.momentum else 0
 
+    @property
+    def coupled_decay(self) -> float:
+        """All of it."""
+        return self.weight_decay
+
     def update(
         self, parameters: Array, slots: Slots, gradient: Array, learning_rate: float, step: int
     ) -> tuple[Array, Slots]:
