@@ -1,5 +1,7 @@
 """How good values are: what they find, what they predict, and what chance alone would give."""
 
+from dataval.evaluation.agreement import LeaveOneOutAgreement, leave_one_out_agreement
+from dataval.evaluation.fidelity import LinearDatamodelingScore, linear_datamodeling_score
 from dataval.evaluation.noise_detection import (
     Metric,
     MetricsAtK,
@@ -7,11 +9,21 @@ from dataval.evaluation.noise_detection import (
     noise_detection,
 )
 from dataval.evaluation.ranking import detection_curve
+from dataval.evaluation.stability import RankStability, rank_stability
+from dataval.evaluation.subsets import SubsetTruth, retrain_subsets
 
 __all__ = [
+    "LeaveOneOutAgreement",
+    "LinearDatamodelingScore",
     "Metric",
     "MetricsAtK",
     "NoiseDetectionReport",
+    "RankStability",
+    "SubsetTruth",
     "detection_curve",
+    "leave_one_out_agreement",
+    "linear_datamodeling_score",
     "noise_detection",
+    "rank_stability",
+    "retrain_subsets",
 ]

@@ -1,0 +1,239 @@
+"""What removing random subsets really does: the ground truth that values are judged by."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dataval.backend import Objective
+from dataval.data import Data, as_data
+from dataval.losses import describe_loss
+from dataval.objective import ValidationObjective
+from dataval.retraining import retrain
+
+if TYPE_CHECKING:
+    from dataval.learner import Learner
+    from dataval.replay import Replay
+    from dataval.run import TrainingRun
+
+__all__ = ["SubsetTruth", "objective_key", "retrain_subsets", "retrain_subsets_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetTruth:
+    """What training without each of K subsets does, to judge any number of methods by.
+
+    Made by `retrain_subsets`, or from retrainings of your own.
+
+    Attributes
+    ----------
+    removed : ndarray of bool, shape (K, N)
+        The samples that each subset leaves out.
+    changes : ndarray of float64, shape (K,)
+        The validation objective after training without them, minus that after training on everything.
+    """
+
+    removed: npt.NDArray[np.bool_]
+    changes: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.removed.ndim != 2 or self.removed.dtype != np.bool_:
+            raise ValueError(
+                f"removed must be a mask of shape (K, N), got {self.removed.dtype}{self.removed.shape}"
+            )
+        if self.changes.shape != (len(self.removed),):
+            raise ValueError(f"changes must have shape ({len(self.removed)},), got {self.changes.shape}")
+        if not np.isfinite(self.changes).all():
+            raise ValueError("changes must be finite: leave out the subsets whose training failed")
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of training samples N."""
+        return int(self.removed.shape[1])
+
+    @property
+    def fraction(self) -> float:
+        """Mean share of the samples that a subset removes."""
+        return float(self.removed.mean())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the truth into one ``.npz`` file (no pickle).
+
+        Parameters
+        ----------
+        path : path
+            The file; its folder is made if needed.
+        """
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as stream:
+            np.savez_compressed(
+                stream, removed=np.packbits(self.removed, axis=1), n=self.n_samples, changes=self.changes
+            )
+        return file
+
+    @classmethod
+    def load(cls, path: str | Path) -> SubsetTruth:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file holds something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                removed = np.unpackbits(arrays["removed"], axis=1, count=int(arrays["n"])).astype(bool)
+                return cls(removed, arrays["changes"])
+        except (KeyError, ValueError, EOFError) as error:
+            raise ValueError(f"{path} holds no subset truth: {error}") from error
+
+
+def retrain_subsets(
+    learner: Learner,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
+    *,
+    run: TrainingRun | None = None,
+    objective: Objective = None,
+    n_subsets: int = 40,
+    fraction: float = 0.01,
+    seed: int = 0,
+    n_jobs: int = 1,
+    group_size: int | None = None,
+    folder: str | Path | None = None,
+) -> SubsetTruth:
+    """Train without random subsets, with the same initialisation, batches and random draws.
+
+    Parameters
+    ----------
+    learner : Learner
+        What is trained.
+    X, y
+        Training samples.
+    X_val, y_val
+        Validation samples.
+    run : TrainingRun, optional
+        The run that the values in question are about; subsets are then removed from what its weights leave.
+        The learner's own training by default.
+    objective : callable, optional
+        The objective; the loss by default.
+    n_subsets : int, default 40
+        Number of retrainings K, at least 3.
+    fraction : float, default 0.01
+        Share of the training samples that each subset removes.
+    seed : int, default 0
+        Draws the subsets.
+    n_jobs : int, default 1
+        Processes that retrain in parallel. Doesn't change the result.
+    group_size : int, optional
+        Retrainings done at once as one vectorised program; from the model's size by default.
+    folder : path, optional
+        Where finished retrainings are kept and looked up, so that an interrupted call goes on where it stopped.
+
+    Returns
+    -------
+    SubsetTruth
+
+    Raises
+    ------
+    InvalidDataError, InvalidModelError, RunMismatchError
+        As `Learner.train`.
+    ValueError
+        If a subset would be empty or everything, or there are fewer than three.
+    """
+    replay = learner.prepare(X, y, run=run)
+    return retrain_subsets_of(
+        replay,
+        as_data(X_val, y_val, "validation"),
+        objective=objective,
+        n_subsets=n_subsets,
+        fraction=fraction,
+        seed=seed,
+        n_jobs=n_jobs,
+        group_size=group_size,
+        folder=folder,
+        progress=learner.progress,
+    )
+
+
+def retrain_subsets_of(
+    replay: Replay,
+    validation: Data,
+    *,
+    objective: Objective = None,
+    n_subsets: int = 40,
+    fraction: float = 0.01,
+    seed: int = 0,
+    n_jobs: int = 1,
+    group_size: int | None = None,
+    folder: str | Path | None = None,
+    progress: bool | None = None,
+) -> SubsetTruth:
+    """Do what `retrain_subsets` does, for a run that is joined with its program already."""
+    removed = draw_subsets(replay.run.n_samples, n_subsets, fraction, seed)
+    base = replay.run.weights
+    measure = ValidationObjective(replay.program.backend, validation, objective)
+    utilities = retrain(
+        replay.program,
+        replay.initial,
+        np.concatenate([base[None], base * ~removed]),
+        measure,
+        key=objective_key(replay, validation, objective, measure),
+        n_jobs=n_jobs,
+        group_size=group_size,
+        folder=None if folder is None else Path(folder),
+        progress=progress,
+    )
+    return SubsetTruth(removed, utilities[1:] - utilities[0])
+
+
+def draw_subsets(n_samples: int, n_subsets: int, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw the removed samples of every subset, shape (n_subsets, n_samples)."""
+    size = round(fraction * n_samples)
+    if not 0 < size < n_samples:
+        raise ValueError(
+            f"fraction={fraction} removes {size} of {n_samples} samples: choose one that removes at least one "
+            "and keeps at least one"
+        )
+    if n_subsets < 3:
+        raise ValueError(f"a correlation needs at least 3 subsets, got n_subsets={n_subsets}")
+    rng = np.random.default_rng([seed, 2])
+    removed = np.zeros((n_subsets, n_samples), dtype=bool)
+    for row in removed:
+        row[rng.choice(n_samples, size, replace=False)] = True
+    return removed
+
+
+def objective_key(replay: Replay, validation: Data, objective: Objective, measure: ValidationObjective) -> str:
+    """Return a name for everything that decides the result of retraining besides the weights.
+
+    Functions and models of the same name are told apart by what they gave at the start.
+    """
+    run = replay.run
+    to_numpy = replay.program.backend.to_numpy
+    start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
+    parts = [
+        run.data_fingerprint,
+        validation.fingerprint(),
+        run.training.model_dump_json(),
+        run.loss,
+        repr(run.signature),
+        hashlib.blake2b(start, digest_size=16).hexdigest(),
+        "loss" if objective is None else describe_loss(objective),
+        f"{float(to_numpy(replay.program.losses(replay.initial, 0)).mean()):.6e}",
+        f"{float(measure.value(replay.initial)):.6e}",
+    ]
+    return hashlib.blake2b("|".join(parts).encode(), digest_size=12).hexdigest()
