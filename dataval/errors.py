@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "BackendNotFoundError",
     "ChaoticTrainingWarning",
+    "ComparisonInterrupted",
     "InvalidDataError",
     "InvalidModelError",
     "NotTwiceDifferentiableError",
@@ -23,6 +24,7 @@ __all__ = [
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dataval.evaluation.comparison import Comparison
     from dataval.run import TrainingRun
 
 
@@ -69,6 +71,20 @@ class TrainingInterrupted(KeyboardInterrupt):
             "learner.train(X, y, resume=error.run) goes on from there"
         )
         self.run = run
+
+
+class ComparisonInterrupted(KeyboardInterrupt):
+    """A comparison was interrupted; `comparison` holds what was done so far.
+
+    Attributes
+    ----------
+    comparison : Comparison
+        Values and metrics of the methods and seeds that were done; the others are marked.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__("the comparison was interrupted; error.comparison holds what was done")
+        self.comparison = comparison
 
 
 class ChaoticTrainingWarning(UserWarning):

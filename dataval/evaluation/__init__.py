@@ -1,6 +1,9 @@
 """How good values are: what they find, what they predict, and what chance alone would give."""
 
 from dataval.evaluation.agreement import LeaveOneOutAgreement, leave_one_out_agreement
+from dataval.evaluation.approximation import ApproximationError, approximation_error
+from dataval.evaluation.compare import compare
+from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.fidelity import LinearDatamodelingScore, linear_datamodeling_score
 from dataval.evaluation.noise_detection import (
     Metric,
@@ -13,13 +16,19 @@ from dataval.evaluation.stability import RankStability, rank_stability
 from dataval.evaluation.subsets import SubsetTruth, retrain_subsets
 
 __all__ = [
+    "ApproximationError",
+    "Comparison",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
+    "MethodResult",
     "Metric",
     "MetricsAtK",
     "NoiseDetectionReport",
+    "Outcome",
     "RankStability",
     "SubsetTruth",
+    "approximation_error",
+    "compare",
     "detection_curve",
     "leave_one_out_agreement",
     "linear_datamodeling_score",

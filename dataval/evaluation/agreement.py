@@ -35,7 +35,7 @@ class LeaveOneOutAgreement(BaseModel):
         Samples whose truth is exactly 0, left out of the relative errors.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     n_samples: int
     pearson: float

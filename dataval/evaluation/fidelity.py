@@ -38,7 +38,7 @@ class LinearDatamodelingScore(BaseModel):
         Share of the samples removed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     score: float
     confidence_interval: tuple[float, float]

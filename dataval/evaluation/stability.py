@@ -36,7 +36,7 @@ class RankStability(BaseModel):
         What unrelated orders share in expectation, ``k / n``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     n_runs: int
     spearman: float

@@ -63,6 +63,8 @@ def test_printed_and_stored():
     report = leave_one_out_agreement([0.1, -0.3, 0.2], [0.2, -0.2, 0.4])
     assert "same sign 100.0%" in str(report)
     assert LeaveOneOutAgreement.model_validate_json(report.model_dump_json()) == report
+    undefined = leave_one_out_agreement([1.0, 2.0], [0.0, 0.0]).model_dump_json()
+    assert np.isnan(LeaveOneOutAgreement.model_validate_json(undefined).pearson)
 
 
 @pytest.mark.parametrize(
