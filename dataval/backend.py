@@ -262,15 +262,6 @@ class Backend(ABC):
         doesn't depend on how the rows are split.
         """
 
-    @abstractmethod
-    def gauss_newton_vector_product(
-        self, parameters: Array, buffers: Array, batch: Any, weights: Array, vector: Array
-    ) -> Array:
-        """Return ``sum_j weights_j J_j' H_j J_j vector`` ``(P,)`` in evaluation mode.
-
-        ``J_j`` is the Jacobian of sample j's outputs and ``H_j`` the Hessian of its loss in them.
-        """
-
     # ---- evaluation mode -------------------------------------------------------------------------
 
     @abstractmethod
@@ -299,3 +290,41 @@ class Backend(ABC):
         self, parameters: Array, buffers: Array, batch: Any, objective: Objective
     ) -> tuple[Array, Array]:
         """Return the gradients ``(n, P)`` and ``(n, S)`` of every sample's objective. Evaluation mode."""
+
+    @abstractmethod
+    def objective_jvp(
+        self, parameters: Array, buffers: Array, batch: Any, vectors: Array, objective: Objective
+    ) -> Array:
+        """Return the slopes ``<vector, grad objective_j>`` of every sample's objective.
+
+        `vectors` is ``(P,)`` or ``(K, P)``, the result ``(n,)`` or ``(K, n)``. Evaluation mode.
+        """
+
+    @abstractmethod
+    def hessian_vector_product(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, vectors: Array
+    ) -> Array:
+        """Return ``sum_j weights_j Hess(loss_j) vector`` in the parameters.
+
+        `vectors` and the result are ``(P,)`` or ``(K, P)``. Evaluation mode.
+
+        Raises
+        ------
+        NotTwiceDifferentiableError
+            If a layer has no second derivative; the message names it.
+        """
+
+    @abstractmethod
+    def gauss_newton_vector_product(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, vectors: Array
+    ) -> Array:
+        """Return ``sum_j weights_j J_j' H_j J_j vector``, positive semidefinite where the loss is convex.
+
+        ``J_j`` is the Jacobian of sample j's outputs and ``H_j`` the Hessian of its loss in them. `vectors`
+        and the result are ``(P,)`` or ``(K, P)``. Evaluation mode.
+
+        Raises
+        ------
+        InvalidModelError
+            If the model returns anything but one array.
+        """

@@ -33,7 +33,19 @@ class ValidationObjective:
         (outputs, targets) -> ``(n,)`` or a number, in the model's framework; None stands for the loss.
     chunk_size : int
         Samples in one forward pass. Does not change the result.
+
+    Attributes
+    ----------
+    name : str
+        ``"loss"``.
+    greater_is_better : bool
+        False: this is what a model is trained to make small.
+    is_scalar : bool
+        Whether the function returns a single number.
     """
+
+    name = "loss"
+    greater_is_better = False
 
     def __init__(self, backend: Backend, data: Data, function: Objective, chunk_size: int = CHUNK_SIZE) -> None:
         self._backend = backend
@@ -54,6 +66,16 @@ class ValidationObjective:
             values = self._backend.to_numpy(values).astype(np.float64)
             total = total + (values if self.is_scalar else values.sum(axis=-1))
         return np.asarray(total if self.is_scalar else total / self._n)
+
+    def values(self, state: State) -> NDArray[np.float64]:
+        """Return every sample's objective at a state, shape ``(n,)``, or ``(K, n)`` with a leading axis."""
+        parts = [
+            self._backend.to_numpy(
+                self._backend.objective(state.parameters, state.buffers, batch, self._function)
+            ).astype(np.float64)
+            for batch in self._chunks()
+        ]
+        return np.concatenate(parts, axis=-1)
 
     def gradient(self, state: State) -> tuple[Array, Array]:
         """Return the gradients ``(P,)`` and ``(S,)`` of the objective in parameters and buffers."""

@@ -1,4 +1,4 @@
-"""Training again under other sample weights, many runs at once."""
+"""Training again under other sample weights, many runs at once, or really without some samples."""
 
 from __future__ import annotations
 
@@ -7,28 +7,38 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from dataval.objective import ValidationObjective
+from dataval.data import Data
+from dataval.plan import make_plan
 from dataval.program import Program, State
 from dataval.progress import progress_bar
+from dataval.replay import Replay
 from dataval.run import state_bytes
 
-__all__ = ["retrain"]
+__all__ = ["Measure", "retrain", "retrain_without", "retraining_key"]
 
 _GROUP_BYTES = 2**29
 _COPIES = 8  # states, gradients and temporaries that are alive at a time while a group trains
 _MAX_GROUP = 32
 
 
+class Measure(Protocol):
+    """What is evaluated at the end of a run: a utility, `utility.Together`, `utility.PerSample`."""
+
+    def value(self, state: State) -> NDArray[np.float64]:
+        """Return a number or an array; for a state with a leading axis, one an entry along it."""
+
+
 def retrain(
     program: Program,
     start: State,
     weights: NDArray[np.float64],
-    objective: ValidationObjective,
+    objective: Measure,
     *,
     key: str,
     n_jobs: int = 1,
@@ -46,8 +56,8 @@ def retrain(
         The state before the first update.
     weights : ndarray of float64, shape (M, N)
         One weight vector a run.
-    objective : ValidationObjective
-        Evaluated at the end of each run.
+    objective : Measure
+        Evaluated at the end of each run: a utility, or several in one array.
     key : str
         Tells this program, start and objective from others in `folder`.
     n_jobs : int, default 1
@@ -61,8 +71,8 @@ def retrain(
 
     Returns
     -------
-    ndarray of float64, shape (M,)
-        The objective at the end of each run.
+    ndarray of float64, shape (M, ...)
+        The objective at the end of each run, with the axes that the measure gives.
 
     Raises
     ------
@@ -71,35 +81,129 @@ def retrain(
     """
     if group_size is not None and group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
-    if n_jobs == 0:
-        raise ValueError("n_jobs must be a number of processes, or -1 for as many as there are cores")
-    store = _Store(folder, key)
-    names = [hashlib.blake2b(row.tobytes(), digest_size=12).hexdigest() for row in weights]
-    missing = [i for i, name in enumerate(names) if name not in store]
-    groups = list(_groups(missing, group_size or _choose_group_size(program), n_jobs))
-    with progress_bar("retraining", len(weights), progress, len(weights) - len(missing)) as bar:
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-        results = parallel(delayed(_train)(program, start, weights[group], objective) for group in groups)
-        for group, found in zip(groups, results, strict=True):
-            store.add({names[i]: float(value) for i, value in zip(group, found, strict=True)})
-            bar.update(len(group))
-    return np.array([store[name] for name in names])
+    size = group_size or _choose_group_size(program)
+    work = _Work(key, n_jobs, folder, progress)
+    return work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, objective))
+
+
+def retrain_without(
+    program: Program,
+    start: State,
+    removed: NDArray[np.bool_],
+    objective: Measure,
+    *,
+    key: str,
+    n_jobs: int = 1,
+    folder: Path | None = None,
+    progress: bool | None = None,
+) -> NDArray[np.float64]:
+    """Train from the same start on the data really without some samples, once for each of M removals.
+
+    The batches are those that the training configuration and its seed give for so many samples, so they are
+    others than in the program's own run, and there may be fewer updates; the divisor stays `batch_size`.
+
+    Parameters
+    ----------
+    program, start
+        As for `retrain`; the kept samples keep the program's weights.
+    removed : ndarray of bool, shape (M, N)
+        Which samples each run is without.
+    objective, key, n_jobs, folder, progress
+        As for `retrain`.
+
+    Returns
+    -------
+    ndarray of float64, shape (M, ...)
+
+    Raises
+    ------
+    InvalidDataError
+        If fewer samples are left than a batch needs.
+    ValueError
+        If `n_jobs` is 0.
+    """
+    work = _Work(f"{key}-removal-{_digest(program.weights)}", n_jobs, folder, progress)
+    return work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, objective))
+
+
+def retraining_key(replay: Replay, validation: Data, *parts: str) -> str:
+    """Return a name for everything that decides the result of retraining besides the weights.
+
+    Functions and models of the same name are told apart by the losses that they gave at the start.
+
+    Parameters
+    ----------
+    replay : Replay
+        What is trained, and from where; its run need not have been carried out.
+    validation : Data
+        What is measured on.
+    *parts : str
+        What is measured.
+    """
+    program, to_numpy = replay.program, replay.program.backend.to_numpy
+    start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
+    first = to_numpy(program.losses(replay.initial, 0)).astype(np.float64).mean()
+    described = [
+        replay.run.data_fingerprint,
+        validation.fingerprint(),
+        program.training.model_dump_json(),
+        replay.run.loss,
+        repr(replay.run.signature),
+        hashlib.blake2b(start, digest_size=16).hexdigest(),
+        f"{first:.6e}",
+        *parts,
+    ]
+    return hashlib.blake2b("|".join(described).encode(), digest_size=12).hexdigest()
+
+
+class _Work:
+    """Runs that are still to be done, in groups, in processes, and kept."""
+
+    def __init__(self, key: str, n_jobs: int, folder: Path | None, progress: bool | None) -> None:
+        if n_jobs == 0:
+            raise ValueError("n_jobs must be a number of processes, or -1 for as many as there are cores")
+        self._store, self._n_jobs, self._progress = _Store(folder, key), n_jobs, progress
+
+    def do(self, rows: NDArray[Any], size: int, task: Any) -> NDArray[np.float64]:
+        """Return what was found for every row; `task` makes joblib's task for some of them."""
+        store = self._store
+        names = [_digest(row) for row in rows]
+        missing = [i for i, name in enumerate(names) if name not in store]
+        groups = list(_groups(missing, size, self._n_jobs))
+        with progress_bar("retraining", len(rows), self._progress, len(rows) - len(missing)) as bar:
+            parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
+            for group, found in zip(groups, parallel(task(rows[g]) for g in groups), strict=True):
+                store.add({names[i]: value.tolist() for i, value in zip(group, found, strict=True)})
+                bar.update(len(group))
+        return np.array([store[name] for name in names])
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()
 
 
 def _train(
-    program: Program, start: State, weights: NDArray[np.float64], objective: ValidationObjective
+    program: Program, start: State, weights: NDArray[np.float64] | None, objective: Measure
 ) -> NDArray[np.float64]:
-    """Train one group of runs as one program over a leading axis."""
+    """Train one group of runs as one program over a leading axis; the program itself without weights."""
+    if weights is None:
+        return _run(program, start, objective)[None]
     if len(weights) == 1:
-        return np.atleast_1d(_run(program.with_weights(weights[0]), start, objective))
+        return _run(program.with_weights(weights[0]), start, objective)[None]
     state = _repeat(program, start, len(weights))
     return _run(program.with_weights(weights), state, objective)
 
 
-def _run(program: Program, state: State, objective: ValidationObjective) -> NDArray[np.float64]:
+def _run(program: Program, state: State, objective: Measure) -> NDArray[np.float64]:
     for step in range(program.plan.n_steps):
         state, _ = program.step(state, step)
     return objective.value(state)
+
+
+def _without(program: Program, removed: NDArray[np.bool_]) -> Program:
+    kept = np.flatnonzero(~removed)
+    plan = make_plan(program.training, len(kept))
+    return Program(program.backend, program.data.take(kept), program.training, plan, program.weights[kept])
 
 
 def _repeat(program: Program, state: State, times: int) -> State:
@@ -126,17 +230,17 @@ class _Store:
 
     def __init__(self, folder: Path | None, key: str) -> None:
         self._path = None if folder is None else folder / f"retrained-{key}.json"
-        self._results: dict[str, float] = {}
+        self._results: dict[str, Any] = {}
         if self._path is not None and self._path.is_file():
             self._results = json.loads(self._path.read_text())
 
     def __contains__(self, name: str) -> bool:
         return name in self._results
 
-    def __getitem__(self, name: str) -> float:
+    def __getitem__(self, name: str) -> Any:
         return self._results[name]
 
-    def add(self, results: dict[str, float]) -> None:
+    def add(self, results: dict[str, Any]) -> None:
         self._results |= results
         if self._path is None:
             return

@@ -11,7 +11,8 @@ import dataval as dv
 from dataval import retraining
 from dataval.data import as_data
 from dataval.objective import ValidationObjective
-from dataval.retraining import retrain
+from dataval.retraining import retrain, retrain_without, retraining_key
+from dataval.utility import PerSample, Together, make_utility
 from tests.runs import N, make_learner, make_samples
 
 WEIGHTS = np.random.default_rng(0).uniform(0, 1.5, (7, N))
@@ -65,6 +66,71 @@ def test_starts_from_the_given_state(zoo):
     trained = make_learner(zoo).train(*make_samples())
     elsewhere = retrain(replay.program, trained.final, WEIGHTS, objective, key="a", progress=False)
     assert np.abs(elsewhere - retrained(replay, objective)).min() > 1e-4
+
+
+def test_several_measures_of_the_same_runs(zoo, tmp_path):
+    replay, objective = prepared(zoo)
+    accuracy = make_utility("accuracy", replay.program.backend, as_data(*make_samples("mlp", 8, seed=2)))
+    losses, accuracies = retrained(replay, objective), retrained(replay, accuracy)
+    both = retrained(replay, Together([objective, accuracy]), folder=tmp_path)
+    np.testing.assert_array_equal(both, np.stack([losses, accuracies], axis=1))
+    np.testing.assert_array_equal(retrained(replay, Together([objective, accuracy]), folder=tmp_path), both)
+    rows = retrained(replay, PerSample(objective), group_size=3)
+    assert rows.shape == (len(WEIGHTS), 8)
+    assert_close(rows.mean(axis=1), losses)
+
+
+# ---- really without ------------------------------------------------------------------------------
+
+
+def test_removal_equals_training_on_what_is_left(zoo):
+    replay, objective = prepared(zoo)
+    samples, learner = make_samples(), make_learner(zoo)
+    removed = np.zeros((2, N), dtype=bool)
+    removed[0, 3] = removed[1, [0, 5, 9]] = True
+    found = retrain_without(replay.program, replay.initial, removed, objective, key="a", progress=False)
+    for row, value in zip(removed, found, strict=True):
+        left = samples.X[~row], samples.y[~row]
+        final = learner.replay(*left, learner.train(*left)).final
+        assert value == float(objective.value(final))
+
+
+def test_removal_keeps_the_weights_of_the_others(zoo, tmp_path):
+    learner, samples = make_learner(zoo), make_samples()
+    weights = np.linspace(0.5, 1.5, N)
+    removed = np.eye(N, dtype=bool)[:1]
+    results = []
+    for given in (None, weights):
+        replay = learner.prepare(*samples, given)
+        objective = ValidationObjective(replay.program.backend, as_data(*make_samples("mlp", 8, seed=2)), None)
+        options = {"key": "a", "progress": False, "folder": tmp_path}
+        results += [retrain_without(replay.program, replay.initial, removed, objective, **options)]
+    left = samples.X[1:], samples.y[1:]
+    final = learner.replay(*left, learner.train(*left, weights[1:])).final
+    assert results[1][0] == float(objective.value(final)) != results[0][0]
+
+
+def test_removal_of_too_many_is_refused(zoo):
+    replay, objective = prepared(zoo)
+    removed = np.ones((1, N), dtype=bool)
+    removed[0, 0] = False
+    with pytest.raises(dv.errors.InvalidDataError, match="batch_size"):
+        retrain_without(replay.program, replay.initial, removed, objective, key="a", progress=False)
+
+
+def test_key_names_all_that_decides(zoo):
+    samples, validation = make_samples(), as_data(*make_samples("mlp", 8, seed=2))
+    replay = make_learner(zoo).prepare(*samples)
+    base = retraining_key(replay, validation, "loss")
+    assert base == retraining_key(make_learner(zoo).prepare(*samples), validation, "loss")
+    others = [
+        retraining_key(replay, validation, "accuracy"),
+        retraining_key(replay, as_data(*make_samples("mlp", 9, seed=2)), "loss"),
+        retraining_key(make_learner(zoo, epochs=4).prepare(*samples), validation, "loss"),
+        retraining_key(make_learner(zoo, seed=2).prepare(*samples), validation, "loss"),
+        retraining_key(make_learner(zoo).prepare(samples.X + 1, samples.y), validation, "loss"),
+    ]
+    assert len({base, *others}) == 6
 
 
 # ---- the folder ----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -18,15 +18,15 @@ from dataval.data import Data
 from dataval.losses import Loss
 from dataval_torch import slopes
 from dataval_torch.batches import Batch, TorchBatches
+from dataval_torch.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
 from dataval_torch.fallback import FirstThatWorks
-from dataval_torch.gradients import batched_vjp, jacobian_rows, quiet_vmap, unused, vjp, vmapped_rows
+from dataval_torch.gradients import batched_vjp, jacobian_rows, quiet_vmap, unused, vmapped_rows
 from dataval_torch.layers import differentiable_kernels
 from dataval_torch.losses import (
     check_differentiable,
     check_losses,
     check_named_targets,
     check_repeatable,
-    check_tensor,
     per_sample_loss,
     target_dtype,
 )
@@ -42,6 +42,9 @@ from dataval_torch.rehearsal import Rehearsal
 from dataval_torch.second_order import check_twice_differentiable, named_layer_error
 
 __all__ = ["TorchBackend"]
+
+FEW_VECTORS = 3  # fewer directional derivatives than this cost less than per-sample gradients
+_ROW_BYTES = 2**28
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,9 +87,14 @@ class TorchBackend(Backend):
         rehearsal = Rehearsal(self, self._explore(example))
         along = slopes.forward_mode, slopes.double_reverse, slopes.by_rows
         self._slopes = FirstThatWorks(*along, rehearsal=rehearsal.slopes)
-        self._output_slopes = FirstThatWorks(*along, rehearsal=rehearsal.output_slopes)
         self._rows = FirstThatWorks(vmapped_rows, jacobian_rows, rehearsal=rehearsal.rows)
         self._eval_rows = FirstThatWorks(vmapped_rows, jacobian_rows, rehearsal=rehearsal.evaluation_rows)
+        self._objective_slopes = FirstThatWorks(*along, rehearsal=rehearsal.objective_slopes)
+        self._gauss_newton = FirstThatWorks(
+            partial(gauss_newton_dual, self),
+            partial(gauss_newton_products, self),
+            rehearsal=rehearsal.gauss_newton,
+        )
         self._ensemble = FirstThatWorks(
             self._vmapped_gradient, self._gradient_each, rehearsal=rehearsal.ensemble
         )
@@ -256,24 +264,6 @@ class TorchBackend(Backend):
         )
         return self._join_rows(gradients)
 
-    @_with_kernels
-    def gauss_newton_vector_product(
-        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, vector: Tensor
-    ) -> Tensor:
-        """Gauss-Newton product in evaluation mode."""
-
-        def outputs_of(named: dict[str, Tensor]) -> Tensor:
-            return check_tensor(self.model.eval_outputs(named, buffers, batch), "the Gauss-Newton matrix")
-
-        named = self.model.layout.named
-        moved = self._output_slopes(outputs_of, named(parameters), named(vector))
-        leaves = self.model.leaves(parameters)
-        outputs = outputs_of(leaves)
-        free = outputs.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self._loss(free, batch.targets), free, weights, create_graph=True)
-        bent = vjp([slope], [free], [moved])
-        return self.model.layout.join(vjp([outputs], list(leaves.values()), bent), parameters)
-
     # ---- evaluation mode -------------------------------------------------------------------------
 
     @_with_kernels
@@ -315,6 +305,42 @@ class TorchBackend(Backend):
         *gradients, buffers_bar = find(self.values_of(objective), arguments, batch, slice(None))
         return self._join_rows(gradients), buffers_bar
 
+    @_with_kernels
+    def objective_jvp(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, vectors: Tensor, objective: Objective
+    ) -> Tensor:
+        """Slopes of every sample's objective along vectors."""
+        if vectors.ndim == 2 and len(vectors) > FEW_VECTORS:
+            return self._outer_objective_slopes(parameters, buffers, batch, vectors, objective)
+        if vectors.ndim == 2:
+            each = [self.objective_jvp(parameters, buffers, batch, v, objective) for v in vectors]
+            return torch.stack(each) if each else vectors.new_zeros(0, len(batch))
+        layout = self.model.layout
+        along = self._objective_slopes if objective is None else slopes.double_reverse
+        found: Tensor = along(
+            lambda leaves: self.eval_values(leaves, buffers, batch, objective),
+            layout.named(parameters),
+            layout.named(vectors),
+        )
+        return found
+
+    def hessian_vector_product(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, vectors: Tensor
+    ) -> Tensor:
+        """Hessian products in evaluation mode, by reverse over reverse."""
+        with differentiable_kernels(self.model.device), named_layer_error(self.model, batch):
+            return hessian_products(self, parameters, buffers, batch, weights, vectors)
+
+    @_with_kernels
+    def gauss_newton_vector_product(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, vectors: Tensor
+    ) -> Tensor:
+        """Gauss-Newton products in evaluation mode."""
+        if vectors.ndim == 2:
+            return gauss_newton_products(self, parameters, buffers, batch, weights, vectors)
+        found: Tensor = self._gauss_newton(parameters, buffers, batch, weights, vectors)
+        return found
+
     # ---- pieces that the derivative modules share --------------------------------------------------
 
     def train_losses(
@@ -331,6 +357,10 @@ class TorchBackend(Backend):
         outputs = self.model.eval_outputs(leaves, buffers, batch)
         values = (objective or self._loss)(outputs, batch.targets)
         return cast("Tensor", values)
+
+    def output_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Losses of given outputs."""
+        return self._loss(outputs, targets)
 
     def values_of(self, objective: Objective) -> Callable[[dict[str, Tensor], Batch], Tensor]:
         """Return the objective as a function of parameters by name, the buffers among them, and a batch."""
@@ -353,6 +383,19 @@ class TorchBackend(Backend):
             losses, after = vmap(one, randomness="same")(leaves, buffers)
         gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
         return losses.detach(), self.model.layout.join(gradients, parameters), after.detach()
+
+    def _outer_objective_slopes(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, vectors: Tensor, objective: Objective
+    ) -> Tensor:
+        """Slopes along many vectors, from per-sample gradients of some samples at a time."""
+        n_rows = max(1, _ROW_BYTES // (8 * self.model.layout.size))
+        if self.model.is_stochastic_in_evaluation:
+            n_rows = len(batch)  # the draws of a part of a batch are others
+        blocks = [
+            vectors @ self.objective_gradients(parameters, buffers, batch.rows(rows), objective)[0].T
+            for rows in (slice(start, start + n_rows) for start in range(0, len(batch), n_rows))
+        ]
+        return torch.cat(blocks, dim=1)
 
     def _gradient_each(
         self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int

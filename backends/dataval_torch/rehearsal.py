@@ -36,9 +36,16 @@ class Rehearsal:
         buffers = self._model.buffers
         return self._along(lambda leaves: self._backend.train_losses(leaves, buffers, self._example, 0)[0])
 
-    def output_slopes(self) -> tuple[Callable[[Named], Tensor], Named, Named]:
-        """For the directional derivative of outputs in evaluation mode."""
-        return self._along(lambda leaves: self._model.eval_outputs(leaves, self._model.buffers, self._example))
+    def objective_slopes(self) -> tuple[Callable[[Named], Tensor], Named, Named]:
+        """For the directional derivative of losses in evaluation mode."""
+        return self._along(
+            lambda leaves: self._backend.eval_values(leaves, self._model.buffers, self._example, None)
+        )
+
+    def gauss_newton(self) -> tuple[Tensor, Tensor, Batch, Tensor, Tensor]:
+        """For a Gauss-Newton product."""
+        point = self._point()
+        return point, self._model.buffers, self._example, point.new_ones(len(self._example)), self._noise(1)
 
     def rows(self) -> tuple[Any, ...]:
         """For per-sample gradients of training losses."""

@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 
 from dataval_torch.gradients import vjp
 
-__all__ = ["by_rows", "double_reverse", "forward_mode"]
+__all__ = ["by_rows", "double_reverse", "forward_mode", "load_forward_mode"]
 
 Named = dict[str, Tensor]
 Function = Callable[[Named], Tensor]
@@ -24,7 +24,7 @@ Function = Callable[[Named], Tensor]
 
 def forward_mode(function: Function, parameters: Named, vector: Named) -> Tensor:
     """Do one forward pass with dual numbers; costs about as much as a gradient."""
-    _load_forward_mode()
+    load_forward_mode()
     with torch.no_grad(), forward_ad.dual_level():
         duals = {
             name: forward_ad.make_dual(value.detach(), vector[name].detach())
@@ -35,7 +35,7 @@ def forward_mode(function: Function, parameters: Named, vector: Named) -> Tensor
 
 
 @cache
-def _load_forward_mode() -> None:
+def load_forward_mode() -> None:
     """Let PyTorch compile its forward derivatives, which it does at first use by a deprecated function."""
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)

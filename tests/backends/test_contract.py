@@ -184,12 +184,63 @@ def test_objective_is_the_loss_of_the_prediction(case):
     assert_near(case.numpy(found), expected, ROUNDING)
 
 
+@pytest.mark.parametrize("lead", [(), (1,), (2,), (5,)], ids=str)
+def test_objective_jvp_equals_rows(case, lead):
+    vectors = case.draw(*lead, case.P)
+    arguments = case.parameters, case.buffers, case.batch
+    found = case.numpy(case.backend.objective_jvp(*arguments, vectors, None))
+    rows = case.numpy(case.backend.objective_gradients(*arguments, None)[0])
+    assert found.shape == (*lead, case.n)
+    assert_near(found, case.numpy(vectors) @ rows.T, 1e-11)
+
+
+@pytest.mark.parametrize("lead", [(), (5,)], ids=str)
+def test_objective_jvp_of_a_function(case, lead):
+    def objective(outputs, targets):
+        return outputs[:, 0] ** 2 + outputs[:, 1]
+
+    vectors = case.draw(*lead, case.P)
+    arguments = case.parameters, case.buffers, case.batch
+    found = case.numpy(case.backend.objective_jvp(*arguments, vectors, objective))
+    rows = case.numpy(case.backend.objective_gradients(*arguments, objective)[0])
+    assert_near(found, case.numpy(vectors) @ rows.T, 1e-11)
+
+
+def test_hessian_product_equals_the_dense_product(case):
+    """The Hessian by central differences of the gradient in evaluation mode, one sample's weight at a time."""
+    vector, weights = case.draw(case.P), case.weights()
+
+    def gradients(h):
+        point = case.moved(vector, h)
+        return case.numpy(case.backend.objective_gradients(point, case.buffers, case.batch, None)[0])
+
+    expected = case.numpy(weights) @ central(gradients)
+    arguments = case.parameters, case.buffers, case.batch, weights
+    found = case.backend.hessian_vector_product(*arguments, vector)
+    assert_near(case.numpy(found), expected, DIFFERENCES)
+
+
+@pytest.mark.parametrize("product", ["hessian_vector_product", "gauss_newton_vector_product"])
+def test_many_products_equal_one_by_one(case, product):
+    vectors, weights = case.draw(3, case.P), case.weights()
+    function = getattr(case.backend, product)
+    arguments = case.parameters, case.buffers, case.batch, weights
+    each = [case.numpy(function(*arguments, v)) for v in vectors]
+    assert_near(case.numpy(function(*arguments, vectors)), np.stack(each), 1e-11)
+    assert_near(case.numpy(function(*arguments, vectors[:1])), np.stack(each[:1]), 1e-11)
+
+
 def test_gauss_newton_equals_the_dense_product(case):
     """J by central differences of the outputs; the Hessian of cross-entropy is diag(p) - p p'."""
     backend, weights, vector = case.backend, case.weights(), case.draw(case.P)
+    found = backend.gauss_newton_vector_product(case.parameters, case.buffers, case.batch, weights, vector)
+    expected = dense_gauss_newton(case, case.numpy(weights)) @ case.numpy(vector)
+    assert_near(case.numpy(found), expected, DIFFERENCES)
 
+
+def dense_gauss_newton(case, weights):
     def outputs(parameters):
-        return case.numpy(backend.predict(parameters, case.buffers, case.batch))
+        return case.numpy(case.backend.predict(parameters, case.buffers, case.batch))
 
     jacobian = np.stack(
         [central(lambda h, e=e: outputs(case.moved(case.array(e), h))) for e in np.eye(case.P)], axis=-1
@@ -198,17 +249,7 @@ def test_gauss_newton_equals_the_dense_product(case):
     p = np.exp(z - z.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     hessians = np.einsum("nc,cd->ncd", p, np.eye(p.shape[1])) - np.einsum("nc,nd->ncd", p, p)
-    expected = np.einsum(
-        "n,ncp,ncd,ndq,q->p",
-        case.numpy(weights),
-        jacobian,
-        hessians,
-        jacobian,
-        case.numpy(vector),
-        optimize=True,
-    )
-    found = backend.gauss_newton_vector_product(case.parameters, case.buffers, case.batch, weights, vector)
-    assert_near(case.numpy(found), expected, DIFFERENCES)
+    return np.einsum("n,ncp,ncd,ndq->pq", weights, jacobian, hessians, jacobian, optimize=True)
 
 
 def test_second_order_check_accepts_the_zoo(case):

@@ -1,0 +1,208 @@
+"""What a trained model is judged by: its validation loss, its accuracy, or any scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.backend import Backend, Objective
+from dataval.data import Data
+from dataval.errors import InvalidDataError
+from dataval.losses import Loss
+from dataval.objective import CHUNK_SIZE, ValidationObjective
+from dataval.predictions import as_estimator
+from dataval.program import State
+
+__all__ = ["PerSample", "Score", "Together", "Utility", "UtilityLike", "make_utility"]
+
+FloatArray = NDArray[np.float64]
+ScoreFunction = Callable[[NDArray[Any], NDArray[Any]], float]
+UtilityLike = str | ScoreFunction
+
+
+class Utility(Protocol):
+    """One number for a trained state.
+
+    Attributes
+    ----------
+    name : str
+        Tells utilities apart in files and tables.
+    greater_is_better : bool
+        False for losses. The value of a sample is the utility with it minus that without it where greater is
+        better, and the reverse where it isn't: positive always means that the sample helps.
+    """
+
+    name: str
+    greater_is_better: bool
+
+    def value(self, state: State) -> FloatArray:
+        """Return the utility, shape ``()``, or ``(K,)`` for a state with a leading axis."""
+
+
+class Score:
+    """A score of the model's predictions on validation samples, where greater is better.
+
+    Parameters
+    ----------
+    backend : Backend
+    data : Data
+        The validation samples.
+    function : callable
+        (outputs, targets) -> number, on NumPy arrays.
+    name : str
+
+    Raises
+    ------
+    InvalidDataError
+        If the function fails on the validation samples.
+    """
+
+    greater_is_better = True
+
+    def __init__(self, backend: Backend, data: Data, function: ScoreFunction, name: str) -> None:
+        self.name = name
+        self._backend = backend
+        self._batches = backend.batches(data)
+        self._targets = data.targets
+        self._function = function
+        self._probe()
+
+    def value(self, state: State) -> FloatArray:
+        """Return the score at a state, shape ``()``, or ``(K,)`` for a state with a leading axis."""
+        if state.parameters.ndim == 1:
+            return np.array(self._score(state.parameters, state.buffers))
+        rows = zip(state.parameters, state.buffers, strict=True)
+        return np.array([self._score(parameters, buffers) for parameters, buffers in rows])
+
+    def _score(self, parameters: Any, buffers: Any) -> float:
+        return float(self._function(self._outputs(parameters, buffers), self._targets))
+
+    def _outputs(self, parameters: Any, buffers: Any) -> NDArray[Any]:
+        n = len(self._targets)
+        chunks = (np.arange(start, min(n, start + CHUNK_SIZE)) for start in range(0, n, CHUNK_SIZE))
+        outputs = [self._backend.predict(parameters, buffers, self._batches.take(chunk)) for chunk in chunks]
+        return np.concatenate([self._backend.to_numpy(part) for part in outputs])
+
+    def _probe(self) -> None:
+        try:
+            self._score(*self._backend.initial())
+        except Exception as error:
+            raise InvalidDataError(
+                f"the utility {self.name!r} failed on the validation samples: {error}"
+            ) from error
+
+
+class Together:
+    """Several utilities of the same state, along a last axis.
+
+    Parameters
+    ----------
+    utilities : sequence of Utility
+    """
+
+    def __init__(self, utilities: Sequence[Utility]) -> None:
+        self._utilities = utilities
+
+    def value(self, state: State) -> FloatArray:
+        """Return all utilities, shape ``(U,)``, or ``(K, U)`` for a state with a leading axis."""
+        return np.stack([utility.value(state) for utility in self._utilities], axis=-1)
+
+
+class PerSample:
+    """A validation objective of every single validation sample.
+
+    Parameters
+    ----------
+    objective : ValidationObjective
+    """
+
+    def __init__(self, objective: ValidationObjective) -> None:
+        if objective.is_scalar:
+            raise TypeError(
+                "the objective returns a single number for all samples: attribute needs one number a sample"
+            )
+        self._objective = objective
+
+    def value(self, state: State) -> FloatArray:
+        """Return the objectives, shape ``(n,)``, or ``(K, n)`` for a state with a leading axis."""
+        return self._objective.values(state)
+
+
+def make_utility(
+    utility: UtilityLike,
+    backend: Backend,
+    validation: Data,
+    *,
+    objective: Objective = None,
+    loss: Loss | None = None,
+) -> Utility:
+    """Build what a `utility` argument stands for.
+
+    Parameters
+    ----------
+    utility : str or callable
+        ``"loss"`` (the objective, averaged over the validation samples; less is better); ``"accuracy"``; a
+        name of a scikit-learn scorer (`sklearn.metrics.get_scorer_names`); or a function
+        (outputs, targets) -> number on NumPy arrays, where greater is better.
+    backend : Backend
+        Of the model that is judged.
+    validation : Data
+        What it is judged on.
+    objective : callable, optional
+        What ``"loss"`` stands for, as in `HyDRA`; the learner's loss by default.
+    loss : str, NamedLoss or callable, optional
+        The learner's loss, which tells scikit-learn's scorers whether outputs are logits or predictions; by
+        default the targets tell.
+
+    Returns
+    -------
+    Utility
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or an objective comes with a score.
+    TypeError
+        If it is neither a name nor callable.
+    InvalidDataError
+        If it can't be evaluated on the validation samples.
+    """
+    if utility == "loss":
+        return ValidationObjective(backend, validation, objective)
+    if objective is not None:
+        raise ValueError(f"objective is what utility='loss' averages; with utility={utility!r} leave it out")
+    if isinstance(utility, str):
+        function = _accuracy if utility == "accuracy" else _scorer(utility, loss)
+        return Score(backend, validation, function, utility)
+    if not callable(utility):
+        raise TypeError(f"utility must be a name or a function (outputs, targets) -> number, got {utility!r}")
+    return Score(backend, validation, utility, getattr(utility, "__qualname__", type(utility).__qualname__))
+
+
+def _accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Share of samples whose class has the largest output (of labels whose logit has their sign)."""
+    if outputs.ndim > targets.ndim and outputs.shape[1] > 1:
+        found = outputs.argmax(axis=1)
+    else:
+        found = outputs.reshape(targets.shape) > 0
+    return float((found == targets).mean())
+
+
+def _scorer(name: str, loss: Loss | None) -> ScoreFunction:
+    from sklearn.metrics import get_scorer, get_scorer_names
+
+    if name not in get_scorer_names():
+        raise ValueError(
+            f"unknown utility {name!r}: choose 'loss', 'accuracy', one of sklearn.metrics.get_scorer_names(), "
+            "or pass a function (outputs, targets) -> number"
+        )
+    scorer = get_scorer(name)
+
+    def score(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        estimator = as_estimator(outputs, targets, loss)
+        return float(scorer(estimator, np.arange(len(targets))[:, None], targets))
+
+    return score
