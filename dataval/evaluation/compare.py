@@ -341,7 +341,7 @@ def _check_arrays(methods: Mapping[str, Any], n_samples: int, n_seeds: int) -> N
 def _check_rows(what: str, values: npt.NDArray[Any], n_samples: int, n_seeds: int) -> None:
     if values.shape not in {(n_samples,), (n_seeds, n_samples)}:
         raise ValueError(
-            f"{what} must have shape ({n_samples},), or ({n_seeds}, {n_samples}) for {n_seeds} seeds, "
+            f"{what} must have shape ({n_samples},), or ({n_seeds}, {n_samples}) with one row a seed, "
             f"got {values.shape}"
         )
     check_values(values.reshape(-1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,16 @@ import numpy.typing as npt
 
 from dataval.backend import Objective
 from dataval.data import Data, as_data
-from dataval.losses import describe_loss
-from dataval.objective import ValidationObjective
-from dataval.retraining import retrain
+from dataval.losses import Loss, describe_loss
+from dataval.retraining import retrain, retraining_key
+from dataval.utility import Utility, UtilityLike, make_utility
 
 if TYPE_CHECKING:
     from dataval.learner import Learner
     from dataval.replay import Replay
     from dataval.run import TrainingRun
 
-__all__ = ["SubsetTruth", "objective_key", "retrain_subsets", "retrain_subsets_of"]
+__all__ = ["SubsetTruth", "retrain_subsets", "retrain_subsets_of", "utility_key"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,8 @@ class SubsetTruth:
     removed : ndarray of bool, shape (K, N)
         The samples that each subset leaves out.
     changes : ndarray of float64, shape (K,)
-        The validation objective after training without them, minus that after training on everything.
+        The validation loss after training without them, minus that after training on everything (of a utility
+        where greater is better, the reverse): positive where the subset helped.
     """
 
     removed: npt.NDArray[np.bool_]
@@ -108,6 +108,7 @@ def retrain_subsets(
     *,
     run: TrainingRun | None = None,
     objective: Objective = None,
+    utility: UtilityLike = "loss",
     n_subsets: int = 40,
     fraction: float = 0.01,
     seed: int = 0,
@@ -129,7 +130,10 @@ def retrain_subsets(
         The run that the values in question are about; subsets are then removed from what its weights leave.
         The learner's own training by default.
     objective : callable, optional
-        The objective; the loss by default.
+        What ``utility="loss"`` averages; the learner's loss by default.
+    utility : str or callable, default "loss"
+        What the retrained models are judged by: ``"loss"``, ``"accuracy"``, the name of a scikit-learn scorer,
+        or a function (outputs, targets) -> number on NumPy arrays, where greater is better.
     n_subsets : int, default 40
         Number of retrainings K, at least 3.
     fraction : float, default 0.01
@@ -159,6 +163,8 @@ def retrain_subsets(
         replay,
         as_data(X_val, y_val, "validation"),
         objective=objective,
+        utility=utility,
+        loss=learner.loss,
         n_subsets=n_subsets,
         fraction=fraction,
         seed=seed,
@@ -174,6 +180,8 @@ def retrain_subsets_of(
     validation: Data,
     *,
     objective: Objective = None,
+    utility: UtilityLike = "loss",
+    loss: Loss | None = None,
     n_subsets: int = 40,
     fraction: float = 0.01,
     seed: int = 0,
@@ -185,19 +193,20 @@ def retrain_subsets_of(
     """Do what `retrain_subsets` does, for a run that is joined with its program already."""
     removed = draw_subsets(replay.run.n_samples, n_subsets, fraction, seed)
     base = replay.run.weights
-    measure = ValidationObjective(replay.program.backend, validation, objective)
-    utilities = retrain(
+    measure = make_utility(utility, replay.program.backend, validation, objective=objective, loss=loss)
+    found = retrain(
         replay.program,
         replay.initial,
         np.concatenate([base[None], base * ~removed]),
         measure,
-        key=objective_key(replay, validation, objective, measure),
+        key=utility_key(replay, validation, objective, measure),
         n_jobs=n_jobs,
         group_size=group_size,
         folder=None if folder is None else Path(folder),
         progress=progress,
     )
-    return SubsetTruth(removed, utilities[1:] - utilities[0])
+    changes = found[1:] - found[0]
+    return SubsetTruth(removed, -changes if measure.greater_is_better else changes)
 
 
 def draw_subsets(n_samples: int, n_subsets: int, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -217,23 +226,8 @@ def draw_subsets(n_samples: int, n_subsets: int, fraction: float, seed: int) -> 
     return removed
 
 
-def objective_key(replay: Replay, validation: Data, objective: Objective, measure: ValidationObjective) -> str:
-    """Return a name for everything that decides the result of retraining besides the weights.
-
-    Functions and models of the same name are told apart by what they gave at the start.
-    """
-    run = replay.run
-    to_numpy = replay.program.backend.to_numpy
-    start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
-    parts = [
-        run.data_fingerprint,
-        validation.fingerprint(),
-        run.training.model_dump_json(),
-        run.loss,
-        repr(run.signature),
-        hashlib.blake2b(start, digest_size=16).hexdigest(),
-        "loss" if objective is None else describe_loss(objective),
-        f"{float(to_numpy(replay.program.losses(replay.initial, 0)).mean()):.6e}",
-        f"{float(measure.value(replay.initial)):.6e}",
-    ]
-    return hashlib.blake2b("|".join(parts).encode(), digest_size=12).hexdigest()
+def utility_key(replay: Replay, validation: Data, objective: Objective, measure: Utility) -> str:
+    """Return a name for retraining and for what is measured then; functions are told apart by a result."""
+    what = "" if objective is None else describe_loss(objective)
+    start = float(measure.value(replay.initial))
+    return retraining_key(replay, validation, measure.name, what, f"{start:.6e}")
