@@ -12,12 +12,14 @@ from dataval.evaluation.noise_detection import (
     noise_detection,
 )
 from dataval.evaluation.ranking import detection_curve
+from dataval.evaluation.removal import Interval, RemovalCurve, addition_curve, removal_curve
 from dataval.evaluation.stability import RankStability, rank_stability
 from dataval.evaluation.subsets import SubsetTruth, retrain_subsets
 
 __all__ = [
     "ApproximationError",
     "Comparison",
+    "Interval",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",
@@ -26,7 +28,9 @@ __all__ = [
     "NoiseDetectionReport",
     "Outcome",
     "RankStability",
+    "RemovalCurve",
     "SubsetTruth",
+    "addition_curve",
     "approximation_error",
     "compare",
     "detection_curve",
@@ -34,5 +38,6 @@ __all__ = [
     "linear_datamodeling_score",
     "noise_detection",
     "rank_stability",
+    "removal_curve",
     "retrain_subsets",
 ]
