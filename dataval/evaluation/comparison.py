@@ -148,6 +148,19 @@ class Comparison:
         rows = [self._row(method) for method in self.methods]
         return [*rows, *self._random_row()]
 
+    def metrics(self) -> list[str]:
+        """Return the names of the metrics that at least one method has, as in `table`."""
+        rows = self.rows()
+        return [name for name in _FORMATS if any(row.get(name) is not None for row in rows)]
+
+    def numbers(self, method: str, metric: str) -> list[float]:
+        """Return a metric of a method for every seed that has it; for stability across seeds the one number."""
+        result = self[method]
+        if metric in _STABILITY:
+            return [] if result.stability is None else [getattr(result.stability, _STABILITY[metric])]
+        found = (_metrics(outcome).get(metric) for outcome in result.outcomes)
+        return [number for number in found if number is not None]
+
     def table(self) -> Any:
         """Return `rows` as a pandas DataFrame, or as aligned text where pandas is not installed."""
         if importlib.util.find_spec("pandas") is None:
@@ -157,8 +170,7 @@ class Comparison:
         return pd.DataFrame(self.rows()).set_index("method")
 
     def __str__(self) -> str:
-        rows = self.rows()
-        used = [name for name in _FORMATS if any(row.get(name) is not None for row in rows)]
+        rows, used = self.rows(), self.metrics()
         lines = [["", *used], *([row["method"], *(_cell(row, name) for name in used)] for row in rows)]
         notes = [f"{method.name} failed: {error}" for method in self.methods for error in method.errors]
         return "\n".join([*_aligned(lines), *notes, *self.problems])

@@ -192,8 +192,8 @@ def removal_curve(
     Without a share f of the samples there are 1 - f times as many updates, in both orders. The interval is
     Student's over the seeds: it speaks of other seeds on the same data.
 
-    The third experiment of HyDRA's paper, keeping the top share of a heavily mislabelled set, is this curve at one
-    share: ``removal_curve(..., shares=[0.5]).gain`` says what is won over training on everything.
+    The third experiment of HyDRA's paper, keeping the top share of a heavily mislabelled set, is this curve at
+    one share: ``removal_curve(..., shares=[0.5]).gain`` says what is won over training on everything.
 
     References
     ----------
