@@ -28,8 +28,8 @@ _MANY = 2000
 class AgreementDisplay:
     """A scatter of predicted against true effects, with the line where both are equal.
 
-    Make it with `from_values` (one point a sample) or `from_score` (one point a removed subset); `plot` draws it
-    again. The correlations are written into the corner.
+    Make it with `from_values` (one point a sample) or `from_score` (one point a removed subset); `plot` draws
+    it again. The correlations stand above.
 
     Parameters
     ----------
@@ -163,14 +163,13 @@ class AgreementDisplay:
 
     def _label(self) -> None:
         ax = self.ax_
-        without = f"without the {self.unit}"
-        ax.set(xlabel=f"true rise of the loss {without}", ylabel="predicted rise")
+        exponent = _exponent(np.concatenate((self.truth, self.predicted)))
+        unit = f" ($\\times 10^{{{exponent}}}$)" if exponent else ""
+        ax.set(xlabel=f"true rise of the loss without the {self.unit}{unit}", ylabel=f"predicted rise{unit}")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(_few_ticks())
-            axis.set_major_formatter(_plain_numbers())
+            axis.set_major_formatter(_scaled_numbers(exponent))
         tidy(ax)
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.get_offset_text().set_fontsize(SMALL_SIZE)
         pearson, spearman = (
             correlation(self.predicted, self.truth),
             rank_correlation(self.predicted, self.truth),
@@ -180,7 +179,7 @@ class AgreementDisplay:
             fontsize=SMALL_SIZE,
             color=INK,
             loc="left",
-            pad=10,
+            pad=5,
         )
         ax.legend(fontsize=SMALL_SIZE, frameon=False, loc="best", handlelength=2.4)
 
@@ -198,9 +197,17 @@ def _few_ticks() -> Any:
     return MaxNLocator(5, steps=[1, 2, 5, 10])
 
 
-def _plain_numbers() -> Any:
-    from matplotlib.ticker import ScalarFormatter
+def _exponent(numbers: FloatArray) -> int:
+    """Return the power of ten to take out of the tick labels, 0 for numbers that read well as they are."""
+    largest = float(np.abs(numbers).max())
+    power = int(np.floor(np.log10(largest))) if largest > 0 else 0
+    return 0 if -2 <= power <= 3 else power
 
-    formatter = ScalarFormatter(useMathText=True)
-    formatter.set_powerlimits((-3, 4))
-    return formatter
+
+def _scaled_numbers(exponent: int) -> Any:
+    from matplotlib.ticker import FuncFormatter
+
+    def label(number: float, _: int | None) -> str:
+        return f"{number / 10.0**exponent:.4g}".replace("-", "\N{MINUS SIGN}")
+
+    return FuncFormatter(label)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["ComparisonDisplay"]
 
 _PREFERRED = ("AUROC", "LDS", "LOO Spearman", "average precision", "seconds")
-_ROW = 0.19  # height of a method's row, in inches
+_ROW = 0.21  # height of a method's row, in inches
+_LONGEST = 12  # letters of a panel's title in one line
 _GAP = 0.06  # between panels, as a share of the width
 
 
@@ -102,9 +103,10 @@ class ComparisonDisplay:
             If matplotlib is not installed.
         """
         n = len(self.comparison.methods)
-        self.ax_ = new_axes(height=0.55 + _ROW * n) if ax is None else ax
+        self.ax_ = new_axes(height=0.65 + _ROW * n) if ax is None else ax
         self.figure_ = self.ax_.figure
         self._label_rows()
+        self._explain_chance()
         width = (1 - _GAP * (len(self.metrics) - 1)) / len(self.metrics)
         places = [(i * (width + _GAP), 0.0, width, 1.0) for i in range(len(self.metrics))]
         self.axes_ = [self._draw_panel(i, place) for i, place in enumerate(places)]
@@ -118,6 +120,10 @@ class ComparisonDisplay:
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0, labelsize=SMALL_SIZE)
         ax.patch.set_visible(False)
+
+    def _explain_chance(self) -> None:
+        if any(self._chance(name) is not None for name in self.metrics):
+            self.ax_.set_xlabel("dotted: random order", fontsize=SMALL_SIZE - 1, color=GREY, labelpad=14)
 
     def _draw_panel(self, index: int, place: tuple[float, float, float, float]) -> Axes:
         ax, name = self.ax_.inset_axes(place), self.metrics[index]
@@ -140,6 +146,7 @@ class ComparisonDisplay:
         if not numbers:
             text = "failed" if failed else "none"
             style: dict[str, Any] = {"fontsize": SMALL_SIZE - 1, "color": GREY, "ha": "center", "va": "center"}
+            style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
             ax.text(0.5, row, text, transform=ax.get_yaxis_transform(), **style)
             return
         mean = sum(numbers) / len(numbers)
@@ -158,7 +165,8 @@ class ComparisonDisplay:
 
         tidy(ax)
         ax.spines["left"].set_visible(False)
-        ax.set_title(name, fontsize=SMALL_SIZE, color=INK, pad=4)
+        title = name if len(name) <= _LONGEST else name.replace(" ", "\n", 1)
+        ax.set_title(title, fontsize=SMALL_SIZE, color=INK, pad=4)
         ax.tick_params(labelsize=SMALL_SIZE - 1)
         if name == "seconds":
             ax.xaxis.set_major_locator(LogLocator(numticks=4))

@@ -148,7 +148,16 @@ class RemovalCurveDisplay:
         ax.xaxis.set_major_formatter(_percent())
         ax.margins(x=0.03)
         tidy(ax)
-        ax.legend(fontsize=SMALL_SIZE, frameon=False, handlelength=2.6, labelspacing=0.3)
+        ax.legend(
+            fontsize=SMALL_SIZE,
+            frameon=False,
+            handlelength=2.6,
+            labelspacing=0.3,
+            ncols=2,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            borderaxespad=0.1,
+        )
 
 
 def _percent() -> Any:
