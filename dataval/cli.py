@@ -25,8 +25,8 @@ _USAGE, _FAILED, _INTERRUPTED = 2, 1, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done. 1: the computation failed (training diverged, or a method failed). 2: what was passed can't be used. 130:
-    interrupted.
+    0: done. 1: the computation failed (training diverged, or a method failed). 2: what was passed can't be
+    used. 130: interrupted.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -97,8 +97,8 @@ def _add_compare(commands: Any) -> None:
     parser = commands.add_parser(
         "compare",
         help="compare valuation methods on a data set with known label noise",
-        description="Flip labels, train, value the samples by each method, and write the table, the values, the "
-        "figures and the exact configuration. Arguments replace what --config says.",
+        description="Flip labels, train, value the samples by each method, and write the table, the values, "
+        "the figures and the exact configuration. Arguments replace what --config says.",
         epilog=f"methods: {', '.join(METHODS)}. With loo among them, the others are held against it.",
     )
     add = parser.add_argument
@@ -111,11 +111,11 @@ def _add_compare(commands: Any) -> None:
     add("--noise", type=float, help="share of the training labels to flip (default: 0.2)")
     add("--noise-kind", help="symmetric (default) or pair")
     add("--seeds", type=_numbers, help="training seeds, separated by commas (default: 0)")
-    add("--n-train", type=int, help="training samples (default: 1000)")
+    add("--n-train", type=int, help="training samples (default: 1000 of Fashion-MNIST, else all)")
     add("--n-val", type=int, help="validation samples")
     add("--ground-truth", type=int, metavar="K", help="retrain without K random subsets and report the LDS")
     add("--fraction", type=float, help="share of the samples that each subset removes (default: 0.01)")
-    add("--epochs", type=int, help="default: 10")
+    add("--epochs", type=int, help="default: 20")
     add("--batch-size", type=int, help="default: 50")
     add("--learning-rate", type=float, help="default: 0.02 (SGD with momentum 0.9)")
     parser.set_defaults(command=_compare)
@@ -125,7 +125,7 @@ def _add_detect(commands: Any) -> None:
     parser = commands.add_parser(
         "detect",
         help="rank the rows of a file by how wrong their labels look",
-        description="Train a small model on a file and write its rows as CSV, the most suspicious labels first.",
+        description="Train a small model on a file and write its rows as CSV, the most suspicious first.",
     )
     add = parser.add_argument
     add("data", type=Path, help="a .npz with arrays X and y, a .csv with a header, or a .parquet")

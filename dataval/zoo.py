@@ -28,8 +28,8 @@ def named_model(
     Parameters
     ----------
     name : str
-        ``"linear"``, ``"mlp"`` (two hidden layers of 64), ``"cnn"`` (two convolutions), ``"lenet"`` (LeNet-5 with GELU
-        and average pooling) or ``"lenet-relu"`` (with ReLU and max-pooling, as in papers).
+        ``"linear"``, ``"mlp"`` (two hidden layers of 64), ``"cnn"`` (two convolutions), ``"lenet"`` (LeNet-5
+        with GELU and average pooling) or ``"lenet-relu"`` (with ReLU and max-pooling, as in papers).
     input_shape : sequence of int
         Shape of one sample; of images ``(channels, height, width)``.
     n_outputs : int

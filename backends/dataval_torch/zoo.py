@@ -1,7 +1,7 @@
 """The models that go by a name, in PyTorch; `dataval.zoo` lists them.
 
-Inputs are vectors, or images with channels first. Models with ``relu`` in their name are what papers use; the others
-have smooth activations and average pooling, under which values predict retraining best.
+Inputs are vectors, or images with channels first. ``lenet-relu`` is what papers use; the others have smooth
+activations and average pooling, under which values predict retraining best.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ _LOADERS = {
     "fashion-mnist": datasets.load_fashion_mnist,
 }
 _FLIPS = {"symmetric": noise.flip_labels, "pair": noise.pair_flips}
-_FASHION_VALIDATION = 1000
+_FASHION_SAMPLES = 1000
 
 
 def run_compare(config: CompareConfig, out: Path) -> Comparison:
@@ -50,6 +51,7 @@ def run_compare(config: CompareConfig, out: Path) -> Comparison:
         raise UsageError(str(error)) from error
     learner = Learner(build, training=config.training, backend=backend)
     methods = make_methods(config.methods, learner)
+    learner.prepare(data.X_train, y)  # so that what doesn't fit is named before anything is written
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, out)
     truth = config.ground_truth or ("loo" if "loo" in methods and len(methods) > 1 else None)
@@ -75,12 +77,12 @@ def run_compare(config: CompareConfig, out: Path) -> Comparison:
 
 
 def _load(config: CompareConfig) -> Dataset:
-    options: dict[str, Any] = {"n_train": config.n_train, "seed": config.seeds[0]}
-    n_val = config.n_val or (_FASHION_VALIDATION if config.dataset == "fashion-mnist" else None)
-    if n_val is not None:
-        options["n_val"] = n_val
+    asked = {"n_train": config.n_train, "n_val": config.n_val}
+    options = {name: number for name, number in asked.items() if number is not None}
+    if config.dataset == "fashion-mnist":
+        options = dict.fromkeys(asked, _FASHION_SAMPLES) | options
     try:
-        return _LOADERS[config.dataset](**options)
+        return _LOADERS[config.dataset](seed=config.seeds[0], **options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
 
@@ -93,37 +95,34 @@ def _write(result: Comparison, out: Path) -> None:
 
 
 def _draw(result: Comparison, data: Dataset, y: Any, is_noisy: Any, out: Path) -> None:
-    """Draw the figures that apply, of the first seed where a figure shows one."""
+    """Draw the figures that apply; of the first seed, where a figure shows one."""
     if importlib.util.find_spec("matplotlib") is None:
         return
     import matplotlib as mpl
-
-    from dataval import plotting
-
-    with mpl.rc_context({"backend": "agg"}):
-        figures = {}
-        valued = {name: rows[0] for name, rows in result.values.items() if np.isfinite(rows[0]).all()}
-        if result.metrics():
-            figures["comparison"] = plotting.ComparisonDisplay.from_comparison(result)
-        if valued and is_noisy.any():
-            figures["noise_detection"] = plotting.NoiseDetectionDisplay.from_values(valued, is_noisy)
-        if "loo" in valued:
-            for name in valued.keys() - {"loo"}:
-                figures[f"agreement_{name}"] = plotting.AgreementDisplay.from_values(
-                    valued[name], valued["loo"]
-                )
-        if data.X_train.ndim == 4:
-            for name in list(valued)[:1]:
-                figures[f"lowest_{name}"] = plotting.SampleGalleryDisplay.from_values(
-                    data.X_train, valued[name], y, data.y_train, class_names=data.class_names
-                )
-        for name, display in figures.items():
-            display.figure_.savefig(out / f"{name}.png", dpi=300)
-        _close(figures)
-
-
-def _close(figures: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
 
-    for display in figures.values():
+    mpl.use("agg")
+    for name, display in _displays(result, data, y, is_noisy):
+        display.figure_.savefig(out / f"{name}.png", dpi=300)
         plt.close(display.figure_)
+
+
+def _displays(result: Comparison, data: Dataset, y: Any, is_noisy: Any) -> Iterator[tuple[str, Any]]:
+    from dataval import plotting
+
+    valued = {name: rows[0] for name, rows in result.values.items() if np.isfinite(rows[0]).all()}
+    if result.metrics():
+        yield "comparison", plotting.ComparisonDisplay.from_comparison(result)
+    if valued and is_noisy.any():
+        yield "noise_detection", plotting.NoiseDetectionDisplay.from_values(valued, is_noisy)
+    if "loo" in valued:
+        for name in valued.keys() - {"loo"}:
+            yield f"agreement_{name}", plotting.AgreementDisplay.from_values(valued[name], valued["loo"])
+    if data.X_train.ndim == 4 and valued:
+        name = next(iter(valued))
+        yield (
+            f"lowest_{name}",
+            plotting.SampleGalleryDisplay.from_values(
+                data.X_train, valued[name], y, data.y_train, class_names=data.class_names
+            ),
+        )

@@ -19,7 +19,7 @@ ModelName = Literal["linear", "mlp", "cnn", "lenet", "lenet-relu"]
 NoiseName = Literal["symmetric", "pair"]
 
 _TRAINING = Training(
-    optimizer=SGD(learning_rate=0.02, momentum=0.9, weight_decay=5e-4), epochs=10, batch_size=50
+    optimizer=SGD(learning_rate=0.02, momentum=0.9, weight_decay=5e-4), epochs=20, batch_size=50
 )
 
 
@@ -30,7 +30,8 @@ class CompareConfig(BaseModel):
     ----------
     dataset : {"digits", "breast-cancer", "wine", "fashion-mnist"}
     n_train, n_val : int or None
-        Samples drawn; None for all (of training samples) or the data set's default (of validation samples).
+        Samples drawn; None for 1,000 each of Fashion-MNIST, and of the others for a validation set of the
+        loader's default size and all the rest for training.
     model : str
         One of `dataval.zoo.MODELS`.
     backend : str or None
@@ -54,7 +55,7 @@ class CompareConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dataset: DatasetName = "fashion-mnist"
-    n_train: Annotated[int, Field(gt=0)] | None = 1000
+    n_train: Annotated[int, Field(gt=0)] | None = None
     n_val: Annotated[int, Field(gt=0)] | None = None
     model: ModelName = "lenet"
     backend: str | None = None

@@ -16,7 +16,7 @@ from dataval.data import as_data
 from dataval.learner import Learner
 from dataval.methods import MeanLoss
 from dataval.objective import ValidationObjective
-from dataval.optimizers import SGD
+from dataval.optimizers import Adam
 from dataval.progress import progress_bar
 from dataval.training import Training
 from dataval.zoo import named_model
@@ -49,7 +49,8 @@ def run_detect(
     path : Path
         ``.npz``, ``.csv`` or ``.parquet``: see `dataval.commands.tables.read_samples`.
     output : text stream
-        Gets the columns ``rank`` (from 1), ``row`` (of the file, from 0, without the header), ``label`` and ``value``.
+        Gets the columns ``rank`` (from 1), ``row`` (of the file, from 0, without the header), ``label`` and
+        ``value``.
     label, method, model, epochs, seed
         As for `suspicion_values`; `label` names the column of labels.
     top : int, optional
@@ -90,14 +91,17 @@ def suspicion_values(
     Parameters
     ----------
     samples : Samples
+        What `read_samples` returned.
     method : {"mean-loss", "held-out-loss"}, default "mean-loss"
-        Minus a sample's mean loss while a model is trained on all; or minus its loss under a model that was trained
-        on the other four fifths. Both need no clean validation data. Methods that measure what a sample does to
-        validation samples do, as a fifth of the same file has labels as wrong as the rest.
+        Minus a sample's mean loss while a model is trained on all; or minus its loss under a model that was
+        trained on the other four fifths. Neither needs clean validation data, as methods do that measure what a
+        sample does to validation samples: a held-out fifth of the file has labels as wrong as the rest.
     model : str, optional
         One of `dataval.zoo.MODELS`; ``"cnn"`` for images and ``"mlp"`` otherwise by default.
     epochs : int, default 20
+        Passes over the samples.
     seed : int, default 0
+        Seeds initialisation, batches and folds.
 
     Returns
     -------
@@ -131,9 +135,9 @@ def _learner(samples: Samples, model: str | None, epochs: int, seed: int) -> Lea
     except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
     training = Training(
-        optimizer=SGD(learning_rate=0.02, momentum=0.9, weight_decay=5e-4),
+        optimizer=Adam(learning_rate=4e-3),
         epochs=epochs,
-        batch_size=min(50, max(1, len(samples.y) // 8)),
+        batch_size=min(32, max(1, len(samples.y) // 8)),
         clip_norm=5.0,
         seed=seed,
     )

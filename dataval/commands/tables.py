@@ -45,8 +45,8 @@ def read_samples(path: Path, label: str | None) -> Samples:
     Parameters
     ----------
     path : Path
-        ``.npz`` with an array ``X`` (features, or images with channels first or last) and one of labels; or ``.csv``
-        with a header, or ``.parquet``.
+        ``.npz`` with an array ``X`` (features, or images with channels first or last) and one of labels; or
+        ``.csv`` with a header; or ``.parquet``.
     label : str or None
         Name of the column or array of labels; ``y`` for None.
 
