@@ -1,15 +1,17 @@
 """Does leaving out the samples of lowest value help? The test accuracy on Fashion-MNIST after cleaning.
 
 2,000 images with 20 % flipped labels, LeNet-5 (GELU, average pooling), SGD 0.05, momentum 0.9, weight decay
-5e-4, batch 50, 20 epochs. Values are found with 1,000 validation images; the model is then trained again from the
-start without the 20 % of lowest value, and judged on 2,000 other test images, against training on everything,
-without a random 20 %, and without exactly the wrong labels ("truth"). Every seed draws its own images, flips,
-initialisation and batches; intervals are Student's over the paired differences of the seeds.
+5e-4, batch 50, 40 epochs, by which the model has learnt the wrong labels by heart. Values are found with 1,000
+validation images; the model is then trained again from the start without the 20 % of lowest value, and judged
+on 2,000 other test images, against training on everything, without a random 20 %, and without exactly the wrong
+labels ("truth"). Every seed draws its own images, flips, initialisation and batches; intervals are Student's
+over the paired differences of the seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from dataval.zoo import named_model
 FLIPPED = 0.2
 
 
-def one_seed(seed: int, n_train: int, epochs: int) -> dict[str, dict[str, float]]:
+def one_seed(seed: int, n_train: int, epochs: int, folder: str) -> dict[str, dict[str, float]]:
     data = dv.datasets.load_fashion_mnist(n_train=n_train, n_val=3000, seed=seed)
     X_val, y_val, X_test, y_test = data.X_val[:1000], data.y_val[:1000], data.X_val[1000:], data.y_val[1000:]
     y, is_noisy = dv.noise.flip_labels(data.y_train, FLIPPED, seed=seed)
@@ -44,7 +46,9 @@ def one_seed(seed: int, n_train: int, epochs: int) -> dict[str, dict[str, float]
     }
     found = {}
     for name, each in values.items():
-        curve = removal_curve(each, learner, data.X_train, y, X_test, y_test, shares=[FLIPPED], seeds=[seed])
+        curve = removal_curve(
+            each, learner, data.X_train, y, X_test, y_test, shares=[FLIPPED], seeds=[seed], folder=folder
+        )
         detection = dv.evaluation.noise_detection(each, is_noisy, n_bootstrap=0)
         found[name] = {
             "noise_auroc": round(detection.auroc.value, 4),
@@ -72,11 +76,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--n-train", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    runs = [one_seed(seed, arguments.n_train, arguments.epochs) for seed in range(arguments.seeds)]
+    with tempfile.TemporaryDirectory() as folder:  # what all methods are compared with is trained once
+        runs = [one_seed(s, arguments.n_train, arguments.epochs, folder) for s in range(arguments.seeds)]
     document: dict[str, Any] = {
         "n_train": arguments.n_train,
         "epochs": arguments.epochs,

@@ -111,6 +111,7 @@ def retrain_subsets(
     utility: UtilityLike = "loss",
     n_subsets: int = 40,
     fraction: float = 0.01,
+    removed: npt.NDArray[np.bool_] | None = None,
     seed: int = 0,
     n_jobs: int = 1,
     group_size: int | None = None,
@@ -138,6 +139,9 @@ def retrain_subsets(
         Number of retrainings K, at least 3.
     fraction : float, default 0.01
         Share of the training samples that each subset removes.
+    removed : ndarray of bool, shape (K, N), optional
+        Which samples each subset leaves out, in place of random ones: ``np.eye(N, dtype=bool)[chosen]`` leaves
+        out one at a time.
     seed : int, default 0
         Draws the subsets.
     n_jobs : int, default 1
@@ -167,6 +171,7 @@ def retrain_subsets(
         loss=learner.loss,
         n_subsets=n_subsets,
         fraction=fraction,
+        removed=removed,
         seed=seed,
         n_jobs=n_jobs,
         group_size=group_size,
@@ -184,6 +189,7 @@ def retrain_subsets_of(
     loss: Loss | None = None,
     n_subsets: int = 40,
     fraction: float = 0.01,
+    removed: npt.NDArray[np.bool_] | None = None,
     seed: int = 0,
     n_jobs: int = 1,
     group_size: int | None = None,
@@ -191,7 +197,8 @@ def retrain_subsets_of(
     progress: bool | None = None,
 ) -> SubsetTruth:
     """Do what `retrain_subsets` does, for a run that is joined with its program already."""
-    removed = draw_subsets(replay.run.n_samples, n_subsets, fraction, seed)
+    n = replay.run.n_samples
+    removed = draw_subsets(n, n_subsets, fraction, seed) if removed is None else _checked(removed, n)
     base = replay.run.weights
     measure = make_utility(utility, replay.program.backend, validation, objective=objective, loss=loss)
     found = retrain(
@@ -224,6 +231,17 @@ def draw_subsets(n_samples: int, n_subsets: int, fraction: float, seed: int) -> 
     for row in removed:
         row[rng.choice(n_samples, size, replace=False)] = True
     return removed
+
+
+def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.bool_]:
+    mask = np.asarray(removed)
+    if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape[1] != n_samples or not len(mask):
+        raise ValueError(
+            f"removed must be a mask of shape (K, {n_samples}), got {mask.dtype} of shape {mask.shape}"
+        )
+    if mask.all(axis=1).any():
+        raise ValueError("removed leaves nothing to train on: keep at least one sample of each subset")
+    return mask
 
 
 def utility_key(replay: Replay, validation: Data, objective: Objective, measure: Utility) -> str:

@@ -32,6 +32,46 @@ def test_equals_training_without_each_subset(zoo, validation):
     np.testing.assert_allclose(truth.changes, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_given_subsets(zoo, validation):
+    learner, samples = make_learner(zoo), make_samples()
+    options = {"n_subsets": 3, "fraction": 0.2}
+    drawn = retrain_subsets(learner, *samples, *validation, **options)
+    given = retrain_subsets(learner, *samples, *validation, removed=drawn.removed[::-1])
+    np.testing.assert_allclose(given.changes, drawn.changes[::-1], rtol=1e-9)
+    single = retrain_subsets(learner, *samples, *validation, removed=np.eye(N, dtype=bool)[[4]])
+    weights = np.ones(N)
+    weights[4] = 0.0
+    losses = []
+    for each in (weights, None):
+        replay = learner.replay(*samples, learner.train(*samples, each))
+        objective = ValidationObjective(replay.program.backend, as_data(*validation), None)
+        losses.append(float(objective.value(replay.final)))
+    assert single.changes[0] == pytest.approx(losses[0] - losses[1], rel=1e-9)
+    for removed, message in [
+        (np.ones((1, N)), "mask of shape"),
+        (np.ones((1, N - 1), dtype=bool), "mask of shape"),
+        (np.ones((1, N), dtype=bool), "nothing to train on"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            retrain_subsets(learner, *samples, *validation, removed=removed)
+
+
+def test_utilities_where_greater_is_better_are_turned_round(zoo, validation):
+    def minus_loss_like(outputs, targets):
+        return -float(np.square(outputs).sum())
+
+    def loss_like(outputs, targets):
+        return float(np.square(outputs).sum())
+
+    learner, samples = make_learner(zoo), make_samples()
+    options = {"n_subsets": 3, "fraction": 0.2}
+    plus = retrain_subsets(learner, *samples, *validation, utility=loss_like, **options)
+    minus = retrain_subsets(learner, *samples, *validation, utility=minus_loss_like, **options)
+    np.testing.assert_allclose(plus.changes, -minus.changes, rtol=1e-12)
+    accuracy = retrain_subsets(learner, *samples, *validation, utility="accuracy", **options)
+    assert (np.abs(accuracy.changes * 8 - np.round(accuracy.changes * 8)) < 1e-9).all()
+
+
 def test_verify_is_the_score_of_the_same_truth(zoo, validation, tmp_path):
     learner, samples = make_learner(zoo), make_samples()
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples)
