@@ -11,6 +11,7 @@ Negative: it hurts.
 from dataval import datasets, errors, evaluation, noise, solvers
 from dataval.checkpoints import Checkpoints
 from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
+from dataval.evaluation import compare
 from dataval.learner import Learner
 from dataval.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from dataval.methods import DataValuator, HyDRA, InfluenceFunction, MeanLoss, RandomValues
@@ -43,6 +44,7 @@ __all__ = [
     "Training",
     "TrainingInterrupted",
     "TrainingRun",
+    "compare",
     "datasets",
     "errors",
     "evaluation",

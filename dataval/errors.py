@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "BackendNotFoundError",
     "ChaoticTrainingWarning",
+    "ComparisonInterrupted",
     "InvalidDataError",
     "InvalidModelError",
     "NotTwiceDifferentiableError",
@@ -25,6 +26,7 @@ __all__ = [
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dataval.evaluation.comparison import Comparison
     from dataval.run import TrainingRun
 
 
@@ -79,6 +81,20 @@ class SolverDivergedError(RuntimeError):
 
 class SolverWarning(UserWarning):
     """A linear system of an influence function was not solved as asked: values are less exact, or mean less."""
+
+
+class ComparisonInterrupted(KeyboardInterrupt):
+    """A comparison was interrupted; `comparison` holds what was done so far.
+
+    Attributes
+    ----------
+    comparison : Comparison
+        Values and metrics of the methods and seeds that were done; the others are marked.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__("the comparison was interrupted; error.comparison holds what was done")
+        self.comparison = comparison
 
 
 class ChaoticTrainingWarning(UserWarning):

@@ -1,5 +1,10 @@
 """How good values are: what they find, what they predict, and what chance alone would give."""
 
+from dataval.evaluation.agreement import LeaveOneOutAgreement, leave_one_out_agreement
+from dataval.evaluation.approximation import ApproximationError, approximation_error
+from dataval.evaluation.compare import compare
+from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
+from dataval.evaluation.fidelity import LinearDatamodelingScore, linear_datamodeling_score
 from dataval.evaluation.noise_detection import (
     Metric,
     MetricsAtK,
@@ -7,11 +12,32 @@ from dataval.evaluation.noise_detection import (
     noise_detection,
 )
 from dataval.evaluation.ranking import detection_curve
+from dataval.evaluation.removal import Interval, RemovalCurve, addition_curve, removal_curve
+from dataval.evaluation.stability import RankStability, rank_stability
+from dataval.evaluation.subsets import SubsetTruth, retrain_subsets
 
 __all__ = [
+    "ApproximationError",
+    "Comparison",
+    "Interval",
+    "LeaveOneOutAgreement",
+    "LinearDatamodelingScore",
+    "MethodResult",
     "Metric",
     "MetricsAtK",
     "NoiseDetectionReport",
+    "Outcome",
+    "RankStability",
+    "RemovalCurve",
+    "SubsetTruth",
+    "addition_curve",
+    "approximation_error",
+    "compare",
     "detection_curve",
+    "leave_one_out_agreement",
+    "linear_datamodeling_score",
     "noise_detection",
+    "rank_stability",
+    "removal_curve",
+    "retrain_subsets",
 ]

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError
 from dataval.evaluation.fidelity import LinearDatamodelingScore, linear_datamodeling_score
+from dataval.evaluation.subsets import retrain_subsets_of
 from dataval.learner import Learner
 from dataval.program import Program
 from dataval.recording import carry_out
@@ -178,8 +179,7 @@ class DataValuator(BaseEstimator, ABC):
         replay, data = self._question(X, y)
         if values is None:
             values = self._score(replay, data)
-        return linear_datamodeling_score(
-            values,
+        truth = retrain_subsets_of(
             replay,
             data,
             objective=getattr(self, "objective", None),
@@ -191,6 +191,7 @@ class DataValuator(BaseEstimator, ABC):
             folder=folder,
             progress=self.learner.progress,
         )
+        return linear_datamodeling_score(values, truth, seed=seed)
 
     def _prepare(self, program: Program) -> None:
         """Check what the method needs, before any training."""

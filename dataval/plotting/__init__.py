@@ -3,7 +3,16 @@
 Matplotlib is imported when the first figure is drawn, not before: ``pip install "dataval[plots]"``.
 """
 
+from dataval.plotting.agreement import AgreementDisplay
+from dataval.plotting.comparison import ComparisonDisplay
 from dataval.plotting.gallery import SampleGalleryDisplay
 from dataval.plotting.noise_detection import NoiseDetectionDisplay
+from dataval.plotting.removal_curve import RemovalCurveDisplay
 
-__all__ = ["NoiseDetectionDisplay", "SampleGalleryDisplay"]
+__all__ = [
+    "AgreementDisplay",
+    "ComparisonDisplay",
+    "NoiseDetectionDisplay",
+    "RemovalCurveDisplay",
+    "SampleGalleryDisplay",
+]

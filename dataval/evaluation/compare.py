@@ -1,0 +1,384 @@
+"""Several valuation methods on the same data and the same runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dataval.data import Data, as_data
+from dataval.errors import ComparisonInterrupted, RunMismatchError
+from dataval.evaluation.agreement import leave_one_out_agreement
+from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
+from dataval.evaluation.fidelity import linear_datamodeling_score
+from dataval.evaluation.noise_detection import noise_detection
+from dataval.evaluation.ranking import check_values, rank_samples
+from dataval.evaluation.stability import rank_stability
+from dataval.evaluation.subsets import SubsetTruth, retrain_subsets
+from dataval.learner import Learner
+from dataval.memory import PeakMemory
+from dataval.progress import progress_bar
+from dataval.run import TrainingRun
+from dataval.training import Training
+
+if TYPE_CHECKING:
+    from dataval.methods.base import DataValuator
+
+__all__ = ["compare"]
+
+FloatArray = npt.NDArray[np.float64]
+Truth = SubsetTruth | FloatArray | str | None
+GroundTruth = int | str | SubsetTruth | Sequence[SubsetTruth] | npt.ArrayLike | None
+
+
+def compare(
+    methods: Mapping[str, DataValuator | npt.ArrayLike],
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
+    *,
+    is_noisy: npt.ArrayLike | None = None,
+    ground_truth: GroundTruth = None,
+    seeds: Sequence[int] | int | None = None,
+    fraction: float = 0.01,
+    n_bootstrap: int = 1000,
+    n_jobs: int = 1,
+    folder: str | Path | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Value the same samples by several methods and judge all of them alike.
+
+    Each learner is trained once a seed, and all methods of that learner share the run. A method that fails is
+    reported in its row, and the others go on.
+
+    Parameters
+    ----------
+    methods : mapping of str to DataValuator or array-like
+        Methods by name, fitted or not; or values that another library has found, shape ``(N,)``, or
+        ``(n_seeds, N)``. Methods are copied, never changed. A run that one of them was fitted with is used
+        where it fits data and seed.
+    X, y
+        Training samples.
+    X_val, y_val
+        Validation samples.
+    is_noisy : array-like of bool, shape (N,), optional
+        Which training samples are noisy; every method is then judged by `noise_detection`.
+    ground_truth : optional
+        What values are held against:
+
+        - an int K: K random subsets are left out and the learner retrained, for every seed
+          (`retrain_subsets`, then `linear_datamodeling_score`);
+        - a `SubsetTruth`, or one a seed;
+        - an array ``(N,)`` or ``(n_seeds, N)``: the effect of leaving each sample out
+          (`leave_one_out_agreement`);
+        - a name: the values of that method are the truth, as in ``ground_truth="leave-one-out"``.
+    seeds : sequence of int, or int, optional
+        Training seeds; the first learner's own by default. A learner that builds its model also starts from
+        another initialisation for every seed; one that was given a model starts from that model's parameters.
+        A method with a parameter ``seed`` gets the same one.
+    fraction : float, default 0.01
+        Share of the samples that each of the K subsets removes.
+    n_bootstrap : int, default 1000
+        Resamples behind the intervals of noise detection.
+    n_jobs : int, default 1
+        Processes that retrain for the ground truth.
+    folder : path, optional
+        Where finished retrainings of the ground truth are kept and looked up.
+    progress : bool, optional
+        Show a progress bar; by default where standard error is a terminal.
+
+    Returns
+    -------
+    Comparison
+        ``print`` it, or see `Comparison.table`, `Comparison.save`.
+
+    Raises
+    ------
+    InvalidDataError
+        If the data can't be used.
+    TypeError, ValueError
+        If methods, mask, truth or seeds don't fit each other; before any training.
+    ComparisonInterrupted
+        On Ctrl-C; its ``comparison`` holds what was done.
+
+    Notes
+    -----
+    Seconds and memory of a method don't include training the shared run. What a framework loads or compiles
+    at its first use counts for the method that comes first. Memory is that of this process, without that of an
+    accelerator: see `dataval.memory.PeakMemory`.
+
+    Examples
+    --------
+    >>> methods = {"HyDRA": dv.HyDRA(learner), "mean loss": dv.MeanLoss(learner)}
+    >>> print(dv.compare(methods, X, y, X_val, y_val, is_noisy=is_noisy, seeds=range(3)))
+    """
+    data, validation = as_data(X, y), as_data(X_val, y_val, "validation")
+    chosen = _check_methods(methods)
+    known_seeds = _check_seeds(seeds, chosen)
+    _check_arrays(chosen, len(data), len(known_seeds))
+    if is_noisy is not None:
+        rank_samples(np.zeros(len(data)), is_noisy)
+    truths = _check_truth(ground_truth, chosen, len(data), len(known_seeds))
+    work = _Work(chosen, data, validation, known_seeds, truths)
+    try:
+        _carry_out(work, fraction, n_jobs, folder, progress)
+    except KeyboardInterrupt:
+        raise ComparisonInterrupted(_judge(work, is_noisy, n_bootstrap)) from None
+    return _judge(work, is_noisy, n_bootstrap)
+
+
+@dataclass
+class _Work:
+    """What is to be done, and what was found so far: one entry a method and seed."""
+
+    methods: Mapping[str, Any]
+    data: Data
+    validation: Data
+    seeds: tuple[int, ...]
+    truths: list[Truth | int]
+    values: dict[str, FloatArray] = field(init=False)
+    outcomes: dict[str, list[Outcome]] = field(init=False)
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.seeds), len(self.data))
+        self.values = {name: np.full(shape, np.nan) for name in self.methods}
+        self.outcomes = {
+            name: [Outcome(seed=seed, error="not done: interrupted") for seed in self.seeds]
+            for name in self.methods
+        }
+
+    def is_valued(self, name: str, position: int) -> bool:
+        return self.outcomes[name][position].error is None
+
+
+@dataclass
+class _Trained:
+    """A learner under one seed, with its run, or with what kept it from being trained."""
+
+    learner: Learner
+    run: TrainingRun | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+
+def _carry_out(
+    work: _Work, fraction: float, n_jobs: int, folder: str | Path | None, progress: bool | None
+) -> None:
+    with progress_bar("comparing", len(work.seeds) * len(work.methods), progress) as bar:
+        for position, seed in enumerate(work.seeds):
+            trained: dict[int, _Trained] = {}
+            for name, method in work.methods.items():
+                bar.set_postfix_str(f"{name}, seed {seed}")
+                if isinstance(method, np.ndarray):
+                    work.values[name][position] = np.broadcast_to(method, work.values[name].shape)[position]
+                    work.outcomes[name][position] = Outcome(seed=seed)
+                else:
+                    if id(method.learner) not in trained:
+                        trained[id(method.learner)] = _train(work, method.learner, seed)
+                    _value(work, name, position, trained[id(method.learner)])
+                bar.update()
+            if isinstance(work.truths[position], int):
+                options = {"fraction": fraction, "n_jobs": n_jobs, "folder": folder}
+                _find_truth(work, position, next(iter(trained.values())), options)
+
+
+def _train(work: _Work, learner: Learner, seed: int) -> _Trained:
+    """Train a learner under a seed, or take a run that one of its methods was fitted with."""
+    seeded = copy(learner)
+    seeded.training = (learner.training or Training()).model_copy(update={"seed": seed})
+    result = _Trained(seeded)
+    X, y = work.data.inputs, work.data.targets
+    for method in work.methods.values():
+        run = getattr(method, "run_", None)
+        if getattr(method, "learner", None) is learner and _is_plain(run) and _fits(seeded, X, y, run):
+            result.run = run
+            return result
+    start = perf_counter()
+    try:
+        result.run = seeded.train(X, y)
+    except Exception as error:  # noqa: BLE001 - reported in the rows of the learner's methods
+        result.error = f"training failed: {_describe(error)}"
+    else:
+        result.seconds = perf_counter() - start
+    return result
+
+
+def _is_plain(run: object) -> bool:
+    return isinstance(run, TrainingRun) and bool((run.weights == 1).all())
+
+
+def _fits(learner: Learner, X: Any, y: Any, run: Any) -> bool:
+    try:
+        learner.replay(X, y, run)
+    except RunMismatchError:
+        return False
+    return True
+
+
+def _value(work: _Work, name: str, position: int, trained: _Trained) -> None:
+    """Value the samples by one method, and note what it took."""
+    seed, error = work.seeds[position], trained.error
+    seconds = peak = None
+    if error is None:
+        method = copy(work.methods[name])
+        method.learner = trained.learner
+        if "seed" in method.get_params(deep=False):
+            method.set_params(seed=seed)
+        start = perf_counter()
+        try:
+            with PeakMemory() as memory:
+                method.fit(work.data.inputs, work.data.targets, run=trained.run)
+                found = method.score(work.validation.inputs, work.validation.targets)
+            seconds, peak = perf_counter() - start, memory.rise
+            work.values[name][position] = check_values(found)
+        except Exception as failure:  # noqa: BLE001 - reported in the method's row
+            error = _describe(failure)
+    work.outcomes[name][position] = Outcome(
+        seed=seed, error=error, seconds=seconds, training_seconds=trained.seconds, peak_memory=peak
+    )
+
+
+def _find_truth(work: _Work, position: int, trained: _Trained, options: dict[str, Any]) -> None:
+    n_subsets, work.truths[position] = work.truths[position], None
+    if trained.error is not None:
+        return
+    data, validation = work.data, work.validation
+    try:
+        work.truths[position] = retrain_subsets(
+            trained.learner,
+            data.inputs,
+            data.targets,
+            validation.inputs,
+            validation.targets,
+            run=trained.run,
+            n_subsets=n_subsets,  # type: ignore[arg-type]
+            seed=work.seeds[position],
+            **options,
+        )
+    except Exception as error:  # noqa: BLE001 - the values found so far are not lost
+        work.problems.append(f"no ground truth for seed {work.seeds[position]}: {_describe(error)}")
+
+
+def _judge(work: _Work, is_noisy: npt.ArrayLike | None, n_bootstrap: int) -> Comparison:
+    """Hold all values that there are against all that is known."""
+    results = []
+    for name in work.methods:
+        positions = [i for i in range(len(work.seeds)) if work.is_valued(name, i)]
+        for position in positions:
+            judged = _judged(work, name, position, is_noisy, n_bootstrap)
+            work.outcomes[name][position] = work.outcomes[name][position].model_copy(update=judged)
+        stability = rank_stability(work.values[name][positions]) if len(positions) > 1 else None
+        results.append(MethodResult(name=name, outcomes=tuple(work.outcomes[name]), stability=stability))
+    return Comparison(work.seeds, tuple(results), work.values, tuple(work.problems))
+
+
+def _judged(
+    work: _Work, name: str, position: int, is_noisy: npt.ArrayLike | None, n_bootstrap: int
+) -> dict[str, Any]:
+    values, truth = work.values[name][position], work.truths[position]
+    judged: dict[str, Any] = {}
+    if is_noisy is not None:
+        judged["noise"] = noise_detection(values, is_noisy, n_bootstrap=n_bootstrap)
+    if isinstance(truth, SubsetTruth):
+        judged["fidelity"] = linear_datamodeling_score(values, truth)
+    if isinstance(truth, str):
+        truth = work.values[truth][position] if work.is_valued(truth, position) and truth != name else None
+    if isinstance(truth, np.ndarray):
+        judged["agreement"] = leave_one_out_agreement(values, truth)
+    return judged
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _check_methods(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the methods, values that were passed in as arrays."""
+    if not isinstance(methods, Mapping) or not methods:
+        raise TypeError('methods must map names to methods: {"HyDRA": dv.HyDRA(learner), ...}')
+    chosen = {}
+    for name, method in methods.items():
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a method must be a string, got {name!r}")
+        is_method = hasattr(method, "fit") and hasattr(method, "score")
+        if is_method and not isinstance(getattr(method, "learner", None), Learner):
+            raise TypeError(f"{name}: a method must have a dataval.Learner as its learner, {method!r} has none")
+        chosen[name] = method if is_method else np.asarray(method)
+    return chosen
+
+
+def _learners(methods: Mapping[str, Any]) -> list[Learner]:
+    """Return the different learners, in order."""
+    found = [method.learner for method in methods.values() if not isinstance(method, np.ndarray)]
+    return list({id(learner): learner for learner in found}.values())
+
+
+def _check_seeds(seeds: Sequence[int] | int | None, methods: Mapping[str, Any]) -> tuple[int, ...]:
+    if seeds is None:
+        learners = _learners(methods)
+        return ((learners[0].training or Training()).seed if learners else 0,)
+    given = np.atleast_1d(np.asarray(list(seeds) if isinstance(seeds, Sequence) else seeds))
+    chosen = tuple(given.tolist())
+    if not chosen or given.dtype.kind not in "iu" or min(chosen) < 0 or len({*chosen}) < len(chosen):
+        raise ValueError(f"seeds must be different whole numbers from 0, got {seeds!r}")
+    return chosen
+
+
+def _check_arrays(methods: Mapping[str, Any], n_samples: int, n_seeds: int) -> None:
+    for name, values in methods.items():
+        if isinstance(values, np.ndarray):
+            _check_rows(f"the values of {name}", values, n_samples, n_seeds)
+
+
+def _check_rows(what: str, values: npt.NDArray[Any], n_samples: int, n_seeds: int) -> None:
+    if values.shape not in {(n_samples,), (n_seeds, n_samples)}:
+        raise ValueError(
+            f"{what} must have shape ({n_samples},), or ({n_seeds}, {n_samples}) with one row a seed, "
+            f"got {values.shape}"
+        )
+    check_values(values.reshape(-1))
+
+
+def _check_truth(
+    truth: GroundTruth, methods: Mapping[str, Any], n_samples: int, n_seeds: int
+) -> list[Truth | int]:
+    """Return the truth of every seed, or the number of subsets to retrain without."""
+    if truth is None or isinstance(truth, int):
+        if truth is not None and len(_learners(methods)) != 1:
+            raise ValueError(
+                "retraining for the ground truth needs methods of one learner: compare those of each learner "
+                "apart, or pass the truth from retrain_subsets"
+            )
+        return [truth] * n_seeds
+    if isinstance(truth, str):
+        if truth not in methods:
+            raise ValueError(f"ground_truth={truth!r} is not one of the methods {list(methods)}")
+        return [truth] * n_seeds
+    return _given_truth(truth, n_samples, n_seeds)
+
+
+def _given_truth(truth: Any, n_samples: int, n_seeds: int) -> list[Truth | int]:
+    subsets = [truth] if isinstance(truth, SubsetTruth) else truth
+    if all(isinstance(each, SubsetTruth) for each in subsets):
+        if len(subsets) != n_seeds or any(each.n_samples != n_samples for each in subsets):
+            raise ValueError(
+                f"ground_truth must hold one SubsetTruth of {n_samples} samples for each of {n_seeds} seeds: "
+                "what retraining does depends on the seed"
+            )
+        return list(subsets)
+    effects = np.asarray(truth)
+    if n_seeds > 1 and effects.ndim == 1:
+        raise ValueError(
+            f"ground_truth has shape {effects.shape} and there are {n_seeds} seeds: give one row a seed, as "
+            "the effect of leaving a sample out depends on it"
+        )
+    _check_rows("ground_truth", effects, n_samples, n_seeds)
+    return list(np.broadcast_to(effects, (n_seeds, n_samples)).astype(np.float64))

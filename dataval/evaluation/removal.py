@@ -1,0 +1,346 @@
+"""What happens to a model as samples are removed, or added, in the order of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from scipy.stats import t as student
+
+from dataval.data import Data, as_data
+from dataval.evaluation.ranking import check_values
+from dataval.evaluation.subsets import utility_key
+from dataval.retraining import retrain_without
+from dataval.training import Training
+from dataval.utility import UtilityLike, make_utility
+
+if TYPE_CHECKING:
+    from dataval.learner import Learner
+
+__all__ = ["Interval", "RemovalCurve", "addition_curve", "mean_interval", "removal_curve"]
+
+FloatArray = npt.NDArray[np.float64]
+Kind = Literal["removal", "addition"]
+Order = Literal["lowest", "highest"]
+
+_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4)
+
+
+class Interval(BaseModel):
+    """A mean over seeds with a Student-t confidence interval; no interval for a single seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.mean:.4f}"
+        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+class RemovalCurve(BaseModel):
+    """A model's utility after training without, or only on, growing shares of the samples.
+
+    Attributes
+    ----------
+    kind : {"removal", "addition"}
+        Whether the shares were removed, or alone were trained on.
+    order : {"lowest", "highest"}
+        Which values went first.
+    utility : str
+        What the models were judged by.
+    greater_is_better : bool
+        False for a loss.
+    confidence : float
+        Level of the intervals.
+    shares : tuple of float
+        Shares of the samples removed or added; a removal curve begins with 0, training on everything.
+    seeds : tuple of int
+        The training seeds, S of them.
+    by_value, at_random : tuple of S tuples of float
+        The utility at each share, for each seed: in the order of the values, and in a random order drawn from
+        the seed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    order: Order
+    utility: str
+    greater_is_better: bool
+    confidence: float
+    shares: tuple[float, ...]
+    seeds: tuple[int, ...]
+    by_value: tuple[tuple[float, ...], ...]
+    at_random: tuple[tuple[float, ...], ...]
+
+    @property
+    def mean(self) -> tuple[Interval, ...]:
+        """The utility in the order of the values at each share, over the seeds."""
+        return tuple(mean_interval(column, self.confidence) for column in np.transpose(self.by_value))
+
+    @property
+    def random_mean(self) -> tuple[Interval, ...]:
+        """The utility in a random order at each share, over the seeds."""
+        return tuple(mean_interval(column, self.confidence) for column in np.transpose(self.at_random))
+
+    @property
+    def difference(self) -> tuple[Interval, ...]:
+        """The utility in the order of the values minus that in a random order, paired by seed."""
+        pairs = np.subtract(self.by_value, self.at_random)
+        return tuple(mean_interval(column, self.confidence) for column in pairs.T)
+
+    @property
+    def gain(self) -> tuple[Interval, ...]:
+        """The utility in the order of the values minus that at the first share, paired by seed.
+
+        For a removal curve this is the difference to training on everything.
+        """
+        pairs = np.asarray(self.by_value) - np.asarray(self.by_value)[:, :1]
+        return tuple(mean_interval(column, self.confidence) for column in pairs.T)
+
+    @property
+    def area_between(self) -> Interval:
+        """Mean height of the area between both curves, in the utility's unit, by the trapezoid rule.
+
+        Positive where the order of the values gives the higher utility, whether greater is better or not.
+        """
+        pairs = np.subtract(self.by_value, self.at_random)
+        width = self.shares[-1] - self.shares[0]
+        areas = np.trapezoid(pairs, self.shares, axis=1) / width if width else pairs[:, 0]
+        return mean_interval(areas, self.confidence)
+
+    def __str__(self) -> str:
+        done = "removed" if self.kind == "removal" else "trained on"
+        header = f"{self.utility} with the {self.order} values {done}, {len(self.seeds)} seeds"
+        rows = zip(self.shares, self.mean, self.random_mean, strict=True)
+        lines = [f"{share:>7.1%}  {value!s:<26}  {random}" for share, value, random in rows]
+        title = f"{'share':>7}  {'by value':<26}  at random"
+        return "\n".join([header, title, *lines, f"area between: {self.area_between}"])
+
+
+def removal_curve(
+    values: npt.ArrayLike,
+    learner: Learner,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
+    *,
+    shares: Sequence[float] = _SHARES,
+    order: Order = "lowest",
+    utility: UtilityLike = "accuracy",
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    confidence: float = 0.95,
+    n_jobs: int = 1,
+    folder: str | Path | None = None,
+) -> RemovalCurve:
+    """Train again and again without a growing share of the samples, in the order of their values.
+
+    The samples are really left out: each run draws its batches anew from what is kept. Beside each run in the
+    order of the values stands one that leaves out as many samples at random.
+
+    Parameters
+    ----------
+    values : array-like of float, shape (N,) or (S, N)
+        Higher helps; one row a seed if there are several. Of any library. Ties are broken at random.
+    learner : Learner
+        What is trained, under each of the seeds.
+    X, y
+        Training samples.
+    X_val, y_val
+        Held-out samples. If values were found with the same ones, the curve flatters them: use others.
+    shares : sequence of float
+        Shares of the samples to remove, in (0, 1).
+    order : {"lowest", "highest"}, default "lowest"
+        Which values go first. Without the lowest a model should get better or stay as it is, without the
+        highest it should get worse faster than at random.
+    utility : str or callable, default "accuracy"
+        ``"loss"``, ``"accuracy"``, the name of a scikit-learn scorer, or a function (outputs, targets) ->
+        number on NumPy arrays.
+    seeds : sequence of int
+        Training seeds, which also draw the random orders.
+    confidence : float, default 0.95
+        Level of the intervals over the seeds.
+    n_jobs : int, default 1
+        Processes that train in parallel.
+    folder : path, optional
+        Where finished trainings are kept and looked up.
+
+    Returns
+    -------
+    RemovalCurve
+        ``print`` it, or draw it with `dataval.plotting.RemovalCurveDisplay`.
+
+    Raises
+    ------
+    InvalidDataError, InvalidModelError
+        As `Learner.train`; also if fewer samples are left than a batch needs.
+    ValueError
+        If values, shares, seeds, order or confidence make no sense.
+
+    Notes
+    -----
+    Without a share f of the samples there are 1 - f times as many updates, in both orders. The interval is
+    Student's over the seeds: it speaks of other seeds on the same data.
+
+    The third experiment of HyDRA's paper, keeping the top share of a heavily mislabelled set, is this curve at
+    one share: ``removal_curve(..., shares=[0.5]).gain`` says what is won over training on everything.
+
+    References
+    ----------
+    Ghorbani & Zou (2019). Data Shapley: Equitable valuation of data for machine learning. ICML.
+
+    Examples
+    --------
+    >>> curve = dv.evaluation.removal_curve(values, learner, X, y, X_test, y_test)
+    >>> print(curve.area_between)
+    """
+    work = _Curve("removal", order, shares, seeds, confidence)
+    return work.draw(values, learner, as_data(X, y), X_val, y_val, utility, n_jobs, folder)
+
+
+def addition_curve(
+    values: npt.ArrayLike,
+    learner: Learner,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
+    *,
+    shares: Sequence[float] = _SHARES,
+    order: Order = "highest",
+    utility: UtilityLike = "accuracy",
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    confidence: float = 0.95,
+    n_jobs: int = 1,
+    folder: str | Path | None = None,
+) -> RemovalCurve:
+    """Train again and again on nothing but a growing share of the samples, in the order of their values.
+
+    Parameters
+    ----------
+    values, learner, X, y, X_val, y_val, utility, seeds, confidence, n_jobs, folder
+        As for `removal_curve`.
+    shares : sequence of float
+        Shares of the samples to train on, in (0, 1]; each must hold a batch.
+    order : {"lowest", "highest"}, default "highest"
+        Which values come first. With the highest a model should get better faster than at random.
+
+    Returns
+    -------
+    RemovalCurve
+
+    Raises
+    ------
+    InvalidDataError, InvalidModelError, ValueError
+        As `removal_curve`.
+    """
+    work = _Curve("addition", order, shares, seeds, confidence)
+    return work.draw(values, learner, as_data(X, y), X_val, y_val, utility, n_jobs, folder)
+
+
+def mean_interval(numbers: npt.ArrayLike, confidence: float = 0.95) -> Interval:
+    """Return a mean with Student's confidence interval, one number a seed."""
+    found = np.asarray(numbers, dtype=np.float64)
+    mean = float(found.mean())
+    if len(found) < 2:
+        return Interval(mean=mean, low=None, high=None)
+    half = float(student.ppf(0.5 + confidence / 2, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
+    return Interval(mean=mean, low=mean - half, high=mean + half)
+
+
+class _Curve:
+    """What is to be removed and in which order, checked."""
+
+    def __init__(
+        self, kind: Kind, order: Order, shares: Sequence[float], seeds: Sequence[int], confidence: float
+    ) -> None:
+        chosen = sorted({float(share) for share in shares})
+        top = 1.0 if kind == "addition" else 1.0 - 1e-12
+        if not chosen or not (chosen[0] > 0 and chosen[-1] <= top):
+            raise ValueError(f"shares must lie between 0 and 1, got {shares!r}")
+        if order not in ("lowest", "highest"):
+            raise ValueError(f"order must be 'lowest' or 'highest', got {order!r}")
+        if len(seeds) == 0 or len({*seeds}) < len(seeds):
+            raise ValueError(f"seeds must be different numbers, at least one, got {seeds!r}")
+        if not 0.0 < confidence < 1.0:
+            raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+        self.kind, self.order, self.confidence = kind, order, confidence
+        self.shares = (0.0, *chosen) if kind == "removal" else tuple(chosen)
+        self.seeds = tuple(int(seed) for seed in seeds)
+
+    def draw(
+        self,
+        values: npt.ArrayLike,
+        learner: Learner,
+        data: Data,
+        X_val: Any,
+        y_val: Any,
+        utility: UtilityLike,
+        n_jobs: int,
+        folder: str | Path | None,
+    ) -> RemovalCurve:
+        rows = _rows(values, len(data), len(self.seeds))
+        validation = as_data(X_val, y_val, "validation")
+        by_value, at_random = [], []
+        for row, seed in zip(rows, self.seeds, strict=True):
+            seeded = copy(learner)
+            seeded.training = (learner.training or Training()).model_copy(update={"seed": seed})
+            replay = seeded.prepare(data.inputs, data.targets)
+            backend = replay.program.backend
+            measure = make_utility(utility, backend, validation, loss=learner.loss)
+            found = retrain_without(
+                replay.program,
+                replay.initial,
+                np.stack(list(self._masks(row, seed))),
+                measure,
+                key=utility_key(replay, validation, None, measure),
+                n_jobs=n_jobs,
+                folder=None if folder is None else Path(folder),
+                progress=learner.progress,
+            ).tolist()
+            by_value.append(tuple(found[: len(self.shares)]))
+            at_random.append(tuple(found[len(self.shares) :]))
+        return RemovalCurve(
+            kind=self.kind,
+            order=self.order,
+            utility=measure.name,
+            greater_is_better=measure.greater_is_better,
+            confidence=self.confidence,
+            shares=self.shares,
+            seeds=self.seeds,
+            by_value=tuple(by_value),
+            at_random=tuple(at_random),
+        )
+
+    def _masks(self, values: FloatArray, seed: int) -> Iterator[npt.NDArray[np.bool_]]:
+        """Yield which samples each run is without: first in the order of the values, then at random."""
+        rng = np.random.default_rng([seed, 4])
+        n, shuffled = len(values), rng.permutation(len(values))
+        ascending = shuffled[np.argsort(values[shuffled], kind="stable")]
+        ordered = ascending if self.order == "lowest" else ascending[::-1]
+        for first in (ordered, rng.permutation(n)):
+            for share in self.shares:
+                chosen = np.zeros(n, dtype=bool)
+                chosen[first[: round(share * n)]] = True
+                yield chosen if self.kind == "removal" else ~chosen
+
+
+def _rows(values: npt.ArrayLike, n_samples: int, n_seeds: int) -> FloatArray:
+    array = np.asarray(values)
+    if array.shape not in {(n_samples,), (n_seeds, n_samples)}:
+        raise ValueError(
+            f"values must have shape ({n_samples},), or ({n_seeds}, {n_samples}) with one row a seed, got "
+            f"{array.shape}"
+        )
+    check_values(array.reshape(-1))
+    return np.broadcast_to(array.astype(np.float64), (n_seeds, n_samples))

@@ -1,0 +1,251 @@
+"""What removing random subsets really does: the ground truth that values are judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dataval.backend import Objective
+from dataval.data import Data, as_data
+from dataval.losses import Loss, describe_loss
+from dataval.retraining import retrain, retraining_key
+from dataval.utility import Utility, UtilityLike, make_utility
+
+if TYPE_CHECKING:
+    from dataval.learner import Learner
+    from dataval.replay import Replay
+    from dataval.run import TrainingRun
+
+__all__ = ["SubsetTruth", "retrain_subsets", "retrain_subsets_of", "utility_key"]
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetTruth:
+    """What training without each of K subsets does, to judge any number of methods by.
+
+    Made by `retrain_subsets`, or from retrainings of your own.
+
+    Attributes
+    ----------
+    removed : ndarray of bool, shape (K, N)
+        The samples that each subset leaves out.
+    changes : ndarray of float64, shape (K,)
+        The validation loss after training without them, minus that after training on everything (of a utility
+        where greater is better, the reverse): positive where the subset helped.
+    """
+
+    removed: npt.NDArray[np.bool_]
+    changes: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.removed.ndim != 2 or self.removed.dtype != np.bool_:
+            raise ValueError(
+                f"removed must be a mask of shape (K, N), got {self.removed.dtype}{self.removed.shape}"
+            )
+        if self.changes.shape != (len(self.removed),):
+            raise ValueError(f"changes must have shape ({len(self.removed)},), got {self.changes.shape}")
+        if not np.isfinite(self.changes).all():
+            raise ValueError("changes must be finite: leave out the subsets whose training failed")
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of training samples N."""
+        return int(self.removed.shape[1])
+
+    @property
+    def fraction(self) -> float:
+        """Mean share of the samples that a subset removes."""
+        return float(self.removed.mean())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the truth into one ``.npz`` file (no pickle).
+
+        Parameters
+        ----------
+        path : path
+            The file; its folder is made if needed.
+        """
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as stream:
+            np.savez_compressed(
+                stream, removed=np.packbits(self.removed, axis=1), n=self.n_samples, changes=self.changes
+            )
+        return file
+
+    @classmethod
+    def load(cls, path: str | Path) -> SubsetTruth:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file holds something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                removed = np.unpackbits(arrays["removed"], axis=1, count=int(arrays["n"])).astype(bool)
+                return cls(removed, arrays["changes"])
+        except (KeyError, ValueError, EOFError) as error:
+            raise ValueError(f"{path} holds no subset truth: {error}") from error
+
+
+def retrain_subsets(
+    learner: Learner,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
+    *,
+    run: TrainingRun | None = None,
+    objective: Objective = None,
+    utility: UtilityLike = "loss",
+    n_subsets: int = 40,
+    fraction: float = 0.01,
+    removed: npt.NDArray[np.bool_] | None = None,
+    seed: int = 0,
+    n_jobs: int = 1,
+    group_size: int | None = None,
+    folder: str | Path | None = None,
+) -> SubsetTruth:
+    """Train without random subsets, with the same initialisation, batches and random draws.
+
+    Parameters
+    ----------
+    learner : Learner
+        What is trained.
+    X, y
+        Training samples.
+    X_val, y_val
+        Validation samples.
+    run : TrainingRun, optional
+        The run that the values in question are about; subsets are then removed from what its weights leave.
+        The learner's own training by default.
+    objective : callable, optional
+        What ``utility="loss"`` averages; the learner's loss by default.
+    utility : str or callable, default "loss"
+        What the retrained models are judged by: ``"loss"``, ``"accuracy"``, the name of a scikit-learn scorer,
+        or a function (outputs, targets) -> number on NumPy arrays, where greater is better.
+    n_subsets : int, default 40
+        Number of retrainings K, at least 3.
+    fraction : float, default 0.01
+        Share of the training samples that each subset removes.
+    removed : ndarray of bool, shape (K, N), optional
+        Which samples each subset leaves out, in place of random ones: ``np.eye(N, dtype=bool)[chosen]`` leaves
+        out one at a time.
+    seed : int, default 0
+        Draws the subsets.
+    n_jobs : int, default 1
+        Processes that retrain in parallel. Doesn't change the result.
+    group_size : int, optional
+        Retrainings done at once as one vectorised program; from the model's size by default.
+    folder : path, optional
+        Where finished retrainings are kept and looked up, so that an interrupted call goes on where it stopped.
+
+    Returns
+    -------
+    SubsetTruth
+
+    Raises
+    ------
+    InvalidDataError, InvalidModelError, RunMismatchError
+        As `Learner.train`.
+    ValueError
+        If a subset would be empty or everything, or there are fewer than three.
+    """
+    replay = learner.prepare(X, y, run=run)
+    return retrain_subsets_of(
+        replay,
+        as_data(X_val, y_val, "validation"),
+        objective=objective,
+        utility=utility,
+        loss=learner.loss,
+        n_subsets=n_subsets,
+        fraction=fraction,
+        removed=removed,
+        seed=seed,
+        n_jobs=n_jobs,
+        group_size=group_size,
+        folder=folder,
+        progress=learner.progress,
+    )
+
+
+def retrain_subsets_of(
+    replay: Replay,
+    validation: Data,
+    *,
+    objective: Objective = None,
+    utility: UtilityLike = "loss",
+    loss: Loss | None = None,
+    n_subsets: int = 40,
+    fraction: float = 0.01,
+    removed: npt.NDArray[np.bool_] | None = None,
+    seed: int = 0,
+    n_jobs: int = 1,
+    group_size: int | None = None,
+    folder: str | Path | None = None,
+    progress: bool | None = None,
+) -> SubsetTruth:
+    """Do what `retrain_subsets` does, for a run that is joined with its program already."""
+    n = replay.run.n_samples
+    removed = draw_subsets(n, n_subsets, fraction, seed) if removed is None else _checked(removed, n)
+    base = replay.run.weights
+    measure = make_utility(utility, replay.program.backend, validation, objective=objective, loss=loss)
+    found = retrain(
+        replay.program,
+        replay.initial,
+        np.concatenate([base[None], base * ~removed]),
+        measure,
+        key=utility_key(replay, validation, objective, measure),
+        n_jobs=n_jobs,
+        group_size=group_size,
+        folder=None if folder is None else Path(folder),
+        progress=progress,
+    )
+    changes = found[1:] - found[0]
+    return SubsetTruth(removed, -changes if measure.greater_is_better else changes)
+
+
+def draw_subsets(n_samples: int, n_subsets: int, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw the removed samples of every subset, shape (n_subsets, n_samples)."""
+    size = round(fraction * n_samples)
+    if not 0 < size < n_samples:
+        raise ValueError(
+            f"fraction={fraction} removes {size} of {n_samples} samples: choose one that removes at least one "
+            "and keeps at least one"
+        )
+    if n_subsets < 3:
+        raise ValueError(f"a correlation needs at least 3 subsets, got n_subsets={n_subsets}")
+    rng = np.random.default_rng([seed, 2])
+    removed = np.zeros((n_subsets, n_samples), dtype=bool)
+    for row in removed:
+        row[rng.choice(n_samples, size, replace=False)] = True
+    return removed
+
+
+def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.bool_]:
+    mask = np.asarray(removed)
+    if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape[1] != n_samples or not len(mask):
+        raise ValueError(
+            f"removed must be a mask of shape (K, {n_samples}), got {mask.dtype} of shape {mask.shape}"
+        )
+    if mask.all(axis=1).any():
+        raise ValueError("removed leaves nothing to train on: keep at least one sample of each subset")
+    return mask
+
+
+def utility_key(replay: Replay, validation: Data, objective: Objective, measure: Utility) -> str:
+    """Return a name for retraining and for what is measured then; functions are told apart by a result."""
+    what = "" if objective is None else describe_loss(objective)
+    start = float(measure.value(replay.initial))
+    return retraining_key(replay, validation, measure.name, what, f"{start:.6e}")

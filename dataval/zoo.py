@@ -1,0 +1,71 @@
+"""Models that go by a name, for the command line and for examples.
+
+The models themselves belong to the backends: the package of each has a module ``zoo`` with a function
+``build(name, input_shape, n_outputs)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from dataval.errors import BackendNotFoundError
+from dataval.registry import available_backends, load_backend
+
+__all__ = ["MODELS", "named_model"]
+
+MODELS: dict[str, int | None] = {"linear": None, "mlp": None, "cnn": 4, "lenet": 12, "lenet-relu": 12}
+"""The names, each with the least height and width of the images it takes; None where anything will do."""
+
+
+def named_model(
+    name: str, input_shape: Sequence[int], n_outputs: int, *, backend: str | None = None
+) -> tuple[Callable[[], Any], str]:
+    """Return what builds a model, for `Learner`, and the backend it belongs to.
+
+    Parameters
+    ----------
+    name : str
+        ``"linear"``, ``"mlp"`` (two hidden layers of 64), ``"cnn"`` (two convolutions), ``"lenet"`` (LeNet-5
+        with GELU and average pooling) or ``"lenet-relu"`` (with ReLU and max-pooling, as in papers).
+    input_shape : sequence of int
+        Shape of one sample; of images ``(channels, height, width)``.
+    n_outputs : int
+        Number of outputs, such as classes.
+    backend : str, optional
+        The first that is installed by default.
+
+    Returns
+    -------
+    builder : callable
+        Without arguments; can be pickled.
+    backend : str
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the model doesn't take samples of this shape.
+    BackendNotFoundError
+        If no backend is installed.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown model {name!r}: choose one of {list(MODELS)}")
+    side = MODELS[name]
+    if side is not None and (len(input_shape) != 3 or min(input_shape[1:]) < side):
+        raise ValueError(
+            f"the model {name!r} takes images (channels, height, width) from {side} x {side} pixels, not "
+            f"samples of shape {tuple(input_shape)}: choose 'mlp'"
+        )
+    chosen = backend or _first_backend()
+    package = load_backend(chosen).__module__.split(".")[0]
+    build = import_module(f"{package}.zoo").build
+    return partial(build, name, tuple(input_shape), n_outputs), chosen
+
+
+def _first_backend() -> str:
+    available = available_backends()
+    if not available:
+        raise BackendNotFoundError("no backend is installed: pip install 'dataval[torch]'")
+    return available[0]
