@@ -14,7 +14,18 @@ from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
 from dataval.evaluation import compare
 from dataval.learner import Learner
 from dataval.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from dataval.methods import DataValuator, HyDRA, InfluenceFunction, MeanLoss, RandomValues
+from dataval.methods import (
+    EL2N,
+    AreaUnderMargin,
+    DataValuator,
+    ForgettingEvents,
+    GraNd,
+    HyDRA,
+    InfluenceFunction,
+    MeanLoss,
+    RandomValues,
+    TracIn,
+)
 from dataval.optimizers import SGD, Adam, AdamW
 from dataval.run import TrainingRun
 from dataval.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
@@ -23,9 +34,11 @@ from dataval.training import Training
 __version__ = "0.1.0"
 
 __all__ = [
+    "EL2N",
     "SGD",
     "Adam",
     "AdamW",
+    "AreaUnderMargin",
     "BinaryCrossEntropy",
     "ChaoticTrainingWarning",
     "Checkpoints",
@@ -34,6 +47,8 @@ __all__ = [
     "CrossEntropy",
     "DataValuator",
     "ExplicitSchedule",
+    "ForgettingEvents",
+    "GraNd",
     "HyDRA",
     "InfluenceFunction",
     "Learner",
@@ -41,6 +56,7 @@ __all__ = [
     "MeanSquaredError",
     "RandomValues",
     "StepSchedule",
+    "TracIn",
     "Training",
     "TrainingInterrupted",
     "TrainingRun",

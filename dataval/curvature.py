@@ -25,6 +25,7 @@ FloatArray = NDArray[np.float64]
 CurvatureKind = Literal["hessian", "gauss_newton"]
 
 _CHUNK_SIZE = 250  # larger ones leave the caches of a processor
+_ROW_BYTES = 2**26  # of per-sample gradients at a time
 _CHUNK_ROWS = 4000  # samples times vectors that are handled at a time
 
 
@@ -63,6 +64,12 @@ class TrainingSamples:
         """Return the gradients ``(n, P)`` of some samples' losses."""
         rows, _ = self._backend.objective_gradients(*self._at, self._batches.take(indices), None)
         return self._numpy(rows)
+
+    def squared_norms(self) -> FloatArray:
+        """Return the squared norms of all samples' gradients, shape ``(N,)``."""
+        rows = max(1, _ROW_BYTES // (8 * self.n_parameters))
+        parts = [np.arange(start, min(self.n, start + rows)) for start in range(0, self.n, rows)]
+        return np.concatenate([(self.gradients(part) ** 2).sum(axis=1) for part in parts])
 
     def weighted_product(self, kind: CurvatureKind, weights: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return the weighted sum of the samples' curvatures times vectors ``(K, P)``."""

@@ -73,6 +73,14 @@ class Replay:
         final = self.final
         return self.program.backend.export(final.parameters, final.buffers)
 
+    def at(self, step: int) -> State:
+        """Return the state before update number `step`; step T is the end of the run."""
+        start = max(kept for kept in self.run.checkpoints if kept <= step)
+        state = self.program.load(self.run.checkpoints[start])
+        for between in range(start, step):
+            state = self._advance(state, between)
+        return state
+
     def forward(self) -> Iterator[tuple[int, State]]:
         """Yield ``(t, state before update t)`` for every update in order."""
         for start, stop in self._segments():

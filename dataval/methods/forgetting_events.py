@@ -1,0 +1,63 @@
+"""Forgetting events: how often a sample was classified rightly and then wrongly again."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.classification import batch_logits, check_classifier
+from dataval.data import Data
+from dataval.learner import Learner
+from dataval.methods.base import DataValuator
+from dataval.program import Program
+from dataval.replay import Replay
+
+__all__ = ["ForgettingEvents"]
+
+
+class ForgettingEvents(DataValuator):
+    r"""Minus the number of times that training forgot a sample.
+
+    .. math:: \mathrm{value}_j =
+              -\sum_{e=2}^{E} \bigl[\hat y_j(e-1) = y_j \text{ and } \hat y_j(e) \ne y_j\bigr]
+
+    with :math:`\hat y_j(e)` the predicted class in evaluation mode, before the update of epoch e that saw the
+    sample. A sample that was never classified rightly counts as forgotten most: its value is -E, below all
+    others. Samples with value 0 were learned once and for all.
+
+    A ranking by counts, with many ties, which the validation set plays no part in. Made for finding samples
+    that can be left out; for wrong labels `AreaUnderMargin` and `MeanLoss` are finer.
+
+    Parameters
+    ----------
+    learner : Learner
+        Of a classifier: outputs ``(n, classes)``, or ``(n,)`` for two classes, and integer labels.
+
+    Raises
+    ------
+    InvalidDataError
+        From `fit`, if the model is no classifier.
+
+    References
+    ----------
+    Toneva, Sordoni, des Combes, Trischler, Bengio & Gordon (2019). An empirical study of example forgetting
+    during deep neural network learning. ICLR.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+
+    def _prepare(self, program: Program) -> None:
+        check_classifier(program, type(self).__name__)
+
+    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+        plan = replay.run.plan
+        events = np.zeros(plan.n_samples)
+        was_right, was_ever_right = np.zeros((2, plan.n_samples), dtype=bool)
+        for step, logits, labels in batch_logits(replay, self.learner.progress):
+            batch = plan.batch(step)
+            is_right = logits.argmax(axis=1) == labels
+            events[batch] += was_right[batch] & ~is_right
+            was_right[batch] = is_right
+            was_ever_right[batch] |= is_right
+        return np.where(was_ever_right, -events, -float(replay.run.training.epochs))

@@ -1,0 +1,205 @@
+"""TracIn: how the losses of validation samples moved along the gradients of training samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from dataval.backend import Array, Objective
+from dataval.curvature import TrainingSamples
+from dataval.data import Data
+from dataval.learner import Learner
+from dataval.methods.base import DataValuator
+from dataval.objective import CHUNK_SIZE, ValidationObjective
+from dataval.plan import Plan
+from dataval.program import Program, State
+from dataval.progress import progress_bar
+from dataval.replay import Replay
+
+__all__ = ["TracIn"]
+
+FloatArray = NDArray[np.float64]
+GradientsAt = Callable[[State], Array]
+
+_ATTRIBUTE_BYTES = 2**28
+
+
+class TracIn(DataValuator):
+    r"""Gradient products along the run, at checkpoints or at every update.
+
+    .. math:: \mathrm{value}_j = \sum_{t\,:\,j\in B_t} \frac{\eta_t}{b}\,
+              \langle\nabla F(\theta_{c(t)}),\,\nabla\ell_j(\theta_{c(t)})\rangle
+
+    with :math:`\eta_t` the run's own learning rates, b its batch size, and :math:`c(t)` the checkpoint that
+    stands for update t. To first order, each term is by how much the update's step along sample j lowered the
+    validation objective at that moment. The values of one plain SGD run therefore add up to the fall of the
+    objective.
+
+    What later updates make of a step is left out, as are momentum and the preconditioning of Adam, so the
+    values keep the sign and the rough unit of a derivative but not its size. Choose exact `HyDRA` for that,
+    and Hessian-free `HyDRA` for a like approximation that knows the optimizer.
+
+    Parameters
+    ----------
+    learner : Learner
+    checkpoints : {"epochs", "updates"} or sequence of int, default "epochs"
+        ``"epochs"``: the state after an epoch stands for the epoch's updates (TracInCP), in evaluation mode.
+        ``"updates"``: every update is taken at its own state, in training mode ("ideal" TracIn), which costs a
+        validation gradient an update. A list of update numbers in 1 ... T: each state stands for the updates
+        since the one before it, the last one also for those that follow.
+    objective : callable, optional
+        What the validation set measures, as for `HyDRA`; the learner's loss by default.
+    chunk_size : int, optional
+        Number of validation samples handled at a time. Doesn't change the values.
+
+    Attributes
+    ----------
+    run_ : TrainingRun
+
+    References
+    ----------
+    Pruthi, Liu, Kale & Sundararajan (2020). Estimating training data influence by tracing gradient descent.
+    NeurIPS.
+
+    Examples
+    --------
+    >>> values = dv.TracIn(learner).fit(X, y, run=run).score(X_val, y_val)
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        checkpoints: Literal["epochs", "updates"] | Sequence[int] = "epochs",
+        objective: Objective = None,
+        chunk_size: int | None = None,
+    ) -> None:
+        self.learner = learner
+        self.checkpoints = checkpoints
+        self.objective = objective
+        self.chunk_size = chunk_size
+
+    def self_scores(self) -> FloatArray:
+        r"""Return every sample's value for its own loss, the sum of :math:`\eta_t\lVert\nabla\ell_j\rVert^2/b`.
+
+        Large for samples that training had to work for: outliers and wrong labels. Needs the gradient of every
+        sample at every checkpoint.
+
+        Returns
+        -------
+        ndarray of float64, shape (N,)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError
+            With ``checkpoints="updates"``.
+        """
+        check_is_fitted(self, "run_")
+        if self.checkpoints == "updates":
+            raise ValueError("self_scores needs checkpoints: choose checkpoints='epochs' or a list of updates")
+        total = np.zeros(self.run_.n_samples)
+        for state, shares in self._stages(self._replay, "self-scoring"):
+            total += shares * TrainingSamples(self._replay.program, state).squared_norms()
+        return total
+
+    def _prepare(self, program: Program) -> None:
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise ValueError(f"chunk_size must be at least 1, got {self.chunk_size}")
+        if self.checkpoints != "updates":
+            _check_steps(self._steps(program.plan), program.plan.n_steps)
+
+    def _score(self, replay: Replay, validation: Data) -> FloatArray:
+        objective = self._objective(replay, validation)
+        values = self._trace(replay, "scoring", lambda state: objective.gradient(state)[0][None])
+        return np.asarray(values[0])
+
+    def _attribute(self, replay: Replay, validation: Data) -> FloatArray:
+        objective = self._objective(replay, validation)
+        if objective.is_scalar:
+            raise TypeError(
+                "the objective returns a single number for all samples: attribute needs one number a sample"
+            )
+        found = []
+        for chunk in self._chunks(replay, len(validation)):
+            what = f"attributing {chunk[-1] + 1}/{len(validation)}"
+            found.append(self._trace(replay, what, partial(_gradients, objective, chunk)))
+        return np.concatenate(found)
+
+    def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:
+        backend = replay.program.backend
+        return ValidationObjective(backend, validation, self.objective, self.chunk_size or CHUNK_SIZE)
+
+    def _trace(self, replay: Replay, what: str, gradients_at: GradientsAt) -> FloatArray:
+        """Return the values for K objectives, shape (K, N), from their gradients ``(K, P)`` at a state."""
+        if self.checkpoints == "updates":
+            return self._trace_updates(replay, what, gradients_at)
+        total: FloatArray | float = 0.0
+        for state, shares in self._stages(replay, what):
+            samples = TrainingSamples(replay.program, state)
+            directions = replay.program.backend.to_numpy(gradients_at(state)).astype(np.float64)
+            total = total + shares * samples.slopes(directions)
+        return np.asarray(total)
+
+    def _trace_updates(self, replay: Replay, what: str, gradients_at: GradientsAt) -> FloatArray:
+        program, plan = replay.program, replay.run.plan
+        total: FloatArray | None = None
+        with progress_bar(what, plan.n_steps, self.learner.progress) as bar:
+            for step, state in replay.forward():
+                gradients = gradients_at(state)
+                slopes = program.backend.to_numpy(program.slopes(gradients, state, step)).astype(np.float64)
+                total = np.zeros((len(slopes), plan.n_samples)) if total is None else total
+                total[:, plan.batch(step)] += plan.learning_rates[step] * slopes
+                bar.update()
+        assert total is not None
+        return total
+
+    def _stages(self, replay: Replay, what: str) -> Iterator[tuple[State, FloatArray]]:
+        """Yield the state of every checkpoint with each sample's share in it, the sum of its rates over b."""
+        plan = replay.run.plan
+        steps = self._steps(plan)
+        ends = [*steps[:-1], plan.n_steps]
+        with progress_bar(what, len(steps), self.learner.progress) as bar:
+            for start, step, end in zip([0, *ends[:-1]], steps, ends, strict=True):
+                yield replay.at(step), _shares(plan, start, end)
+                bar.update()
+
+    def _steps(self, plan: Plan) -> list[int]:
+        """Return the numbers of the updates before which the checkpoints are."""
+        if isinstance(self.checkpoints, str):
+            if self.checkpoints != "epochs":
+                raise ValueError(
+                    f"checkpoints must be 'epochs', 'updates' or a list of updates, got {self.checkpoints!r}"
+                )
+            return list(range(plan.steps_per_epoch, plan.n_steps + 1, plan.steps_per_epoch))
+        return list(self.checkpoints)
+
+    def _chunks(self, replay: Replay, n: int) -> Iterator[NDArray[np.int64]]:
+        """Split validation samples so that their gradients stay within a memory budget."""
+        row_bytes = 8 * replay.program.backend.signature.n_parameters
+        size = self.chunk_size or max(1, min(CHUNK_SIZE, _ATTRIBUTE_BYTES // row_bytes))
+        for start in range(0, n, size):
+            yield np.arange(start, min(n, start + size))
+
+
+def _gradients(objective: ValidationObjective, chunk: NDArray[np.int64], state: State) -> Array:
+    return objective.gradients(state, chunk)[0]
+
+
+def _shares(plan: Plan, start: int, stop: int) -> FloatArray:
+    """Return for every sample the sum of the learning rates of its updates in a stretch, over b."""
+    shares = np.zeros(plan.n_samples)
+    for step in range(start, stop):
+        shares[plan.batch(step)] += plan.learning_rates[step] / plan.batch_size
+    return shares
+
+
+def _check_steps(steps: list[int], n_steps: int) -> None:
+    if not steps or steps != sorted({*steps}) or not 1 <= steps[0] <= steps[-1] <= n_steps:
+        raise ValueError(f"checkpoints must be update numbers that rise within 1 ... {n_steps}, got {steps}")
