@@ -92,8 +92,9 @@ def main() -> None:
         "pixels": "in [0, 1]" if arguments.raw else "standardised",
     }
     for name in arguments.settings:
-        runs = [one_seed(name, s, arguments.subsets, arguments.fraction, arguments.raw) for s in
-        range(arguments.seeds)] document[name] = {
+        options = arguments.subsets, arguments.fraction, arguments.raw
+        runs = [one_seed(name, seed, *options) for seed in range(arguments.seeds)]
+        document[name] = {
             "median_exact": median(run["exact"]["score"] for run in runs),
             "median_hessian_free": median(run["hessian_free"]["score"] for run in runs),
             "seeds": runs,
