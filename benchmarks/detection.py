@@ -2,8 +2,8 @@
 
 A tenth of the labels of each data set is flipped, and nothing else is known: there are no clean labels to
 validate with. Compared are the two methods that the command offers, and Hessian-free HyDRA by five-fold
-cross-validation (each fold in turn is the validation set, values are averaged over the four that a row gets). The
-model and its training are the command's. Means over seeds that draw data, flips, initialisation, batches and folds.
+cross-validation (each fold in turn is the validation set, values are averaged over the four that a row gets).
+Model and training are the command's. Means over seeds that draw data, flips, initialisation, batches and folds.
 """
 
 from __future__ import annotations
