@@ -99,9 +99,12 @@ def draw_approximation(found: dict[str, ApproximationError], path: Path) -> None
         left.plot(report.epochs, report.relative_error, color=colour, linestyle=dash, label=label)
         right.plot(report.epochs, report.spearman, color=colour, linestyle=dash, label=label)
     left.set(yscale="log", xlabel="epochs", ylabel="relative error of the values")
-    right.set(ylim=(-0.1, 1.05), xlabel="epochs", ylabel="Spearman with exact values")
+    right.set(ylim=(-0.4, 1.05), xlabel="epochs", ylabel="Spearman with exact values")
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=7)
+        ax.xaxis.label.set_fontsize(8)
+        ax.yaxis.label.set_fontsize(8)
     left.legend(frameon=False, fontsize=7)
     figure.savefig(path, dpi=160)
     plt.close(figure)
