@@ -18,7 +18,7 @@ from dataval.losses import Loss
 from dataval_tensorflow.batches import Batch, TensorFlowBatches
 from dataval_tensorflow.curvature import Curvature
 from dataval_tensorflow.evaluation import Evaluation
-from dataval_tensorflow.gradients import gradient, unused
+from dataval_tensorflow.gradients import unused
 from dataval_tensorflow.layers import differentiable_operations, uses_onednn
 from dataval_tensorflow.losses import (
     check_losses,
@@ -196,22 +196,17 @@ class TensorFlowBackend(Backend):
     def gradient_vjp(
         self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, weights: tf.Tensor, seed: int
     ) -> Linearization:
-        """Gradient and pullback, by reverse over reverse."""
-        arguments = [parameters, weights, buffers]
-        with named_layer_error(self, batch), tf.GradientTape() as tape:
-            tape.watch(arguments)
-            found, after = self._call(self._training.linear, parameters, buffers, batch, weights, _seed(seed))
+        """Gradient and pullback, by reverse over reverse in one graph, which is cheaper than two that share results."""
+
+        def found() -> tf.Tensor:
+            return self.gradient(parameters, buffers, batch, weights, seed)[1]
 
         def pullback(vectors: tf.Tensor, buffer_vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            one = vectors.shape.rank == 1
+            function = self._training.pullback if one else self._training.pullbacks
+            more = weights, _seed(seed), vectors, buffer_vectors
             with named_layer_error(self, batch):
-                if vectors.shape.rank == 1:
-                    bars = gradient(tape, [found, after], arguments, [vectors, buffer_vectors])
-                else:
-                    cotangents = vectors, buffer_vectors
-                    bars = self._call(
-                        self._training.pullbacks, parameters, buffers, batch, weights, _seed(seed), *cotangents
-                    )
-            return tuple(bars)
+                return tuple(self._call(function, parameters, buffers, batch, *more))
 
         return Linearization(found, pullback)
 

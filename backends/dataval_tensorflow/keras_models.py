@@ -56,20 +56,22 @@ class KerasCaller:
 
     def call(self, values: Named, batch: Batch, *, training: bool) -> tuple[Any, Named]:
         """Return the outputs under these values, and all values after the call."""
-        mapping = [(variable, values[name]) for name, variable in self._variables.items()]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
+        with self.scope(values) as scope:
             outputs = self._call(self.model, batch, training=training, tell=True)
         after = {name: scope.get_current_value(v) for name, v in self._variables.items()}
         return outputs, after
 
+    def scope(self, values: Named) -> keras.StatelessScope:
+        """Return a context in which the model's layers see these values."""
+        return keras.StatelessScope(state_mapping=[(v, values[name]) for name, v in self._variables.items()])
+
     def export(self, values: Named) -> keras.Model:
         """Return a copy of the model holding these values."""
-        model = self._build() if self._build else _copy(self.model)
-        names = stable_names(model)
-        for variable in model.variables:
-            if names[id(variable)] in values:
-                variable.assign(values[names[id(variable)]])
-        return model
+        return _filled(self._build() if self._build else _copy(self.model, _same), values)
+
+    def doubled(self, values: Named) -> keras.Model:
+        """Return a copy of the model in float64 holding these values."""
+        return _filled(_copy(self.model, _in_double), values)
 
 
 def stable_names(model: keras.Model) -> dict[int, str]:
@@ -112,12 +114,12 @@ def _is_seed(variable: Any) -> bool:
     return str(variable.path).endswith("seed_generator_state")
 
 
-def _copy(model: keras.Model) -> keras.Model:
+def _copy(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model:
     """Copy a model through its configuration, whether or not its classes are registered with Keras."""
     custom = {type(layer).__name__: type(layer) for layer in _layers(model)}
     try:
         with keras.saving.custom_object_scope(custom):
-            config = keras.saving.serialize_keras_object(model)
+            config = change(keras.saving.serialize_keras_object(model))
             twin = keras.saving.deserialize_keras_object(config, custom_objects=custom, safe_mode=False)
             if not twin.built:
                 twin.build_from_config(model.get_build_config() or {})
@@ -128,6 +130,28 @@ def _copy(model: keras.Model) -> keras.Model:
             f"the model can't be copied ({error}): pass a function without arguments that builds it instead"
         ) from error
     return twin
+
+
+def _filled(model: keras.Model, values: Named) -> keras.Model:
+    names = stable_names(model)
+    for variable in model.variables:
+        value = values.get(names[id(variable)])
+        if value is not None:
+            variable.assign(tf.cast(value, variable.dtype))
+    return model
+
+
+def _same(config: Any) -> Any:
+    return config
+
+
+def _in_double(config: Any) -> Any:
+    """Replace a dtype in a configuration wherever it stands."""
+    if isinstance(config, dict):
+        return {key: _in_double(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(map(_in_double, config))
+    return "float64" if isinstance(config, str) and config == "float32" else config
 
 
 def _check_built(model: keras.Model) -> None:

@@ -149,6 +149,15 @@ class ModuleCaller:
             own[name].assign(value)
         return module
 
+    def doubled(self, values: Named) -> tf.Module:
+        """Return a copy of the module with variables of float64 holding these values."""
+        module = _copy(self.module)
+        for name, variable in _find(module).items():
+            if isinstance(variable, tf.Variable) and variable.dtype == tf.float32:
+                wide = tf.Variable(tf.cast(values[name], tf.float64), trainable=variable.trainable)
+                _put(module, {variable.ref(): wide})
+        return module
+
 
 def _copy(module: tf.Module) -> tf.Module:
     try:
@@ -203,25 +212,34 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 @contextmanager
 def _swapped(module: tf.Module, slots: dict[Any, Slot]) -> Iterator[None]:
     """Put slots in the places of variables; put the variables back on leaving."""
-    owners = {
-        (id(owner), attribute): (owner, attribute)
-        for _, owner, attribute, leaf in _leaves(module, "")
-        if isinstance(leaf, tf.Variable)
-    }
-    before = [(owner, attribute, vars(owner)[attribute]) for owner, attribute in owners.values()]
+    before = _owners(module)
     try:
-        for owner, attribute, value in before:
-            vars(owner)[attribute] = _replaced(value, slots)
+        _put(module, slots)
         yield
     finally:
         for owner, attribute, value in before:
             vars(owner)[attribute] = value
 
 
-def _replaced(value: Any, slots: dict[Any, Slot]) -> Any:
+def _owners(module: tf.Module) -> list[tuple[Any, str, Any]]:
+    """Return the attributes that hold variables: their owner, name and value."""
+    owners = {
+        (id(owner), attribute): (owner, attribute, vars(owner)[attribute])
+        for _, owner, attribute, leaf in _leaves(module, "")
+        if isinstance(leaf, tf.Variable)
+    }
+    return list(owners.values())
+
+
+def _put(module: tf.Module, substitutes: dict[Any, Any]) -> None:
+    for owner, attribute, value in _owners(module):
+        vars(owner)[attribute] = _replaced(value, substitutes)
+
+
+def _replaced(value: Any, slots: dict[Any, Any]) -> Any:
     """Return a structure with slots for variables, and plain lists, tuples and dicts for TensorFlow's own."""
     if isinstance(value, tf.Variable):
-        return slots[value.ref()]
+        return slots.get(value.ref(), value)
     if isinstance(value, dict):
         return {key: _replaced(item, slots) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -19,8 +20,10 @@ def compiled(function: Callable[..., Any], *leading: Any) -> Any:
     second derivative of max-pooling is wrong (TensorFlow 2.21), and on the CPU its convolutions are slower.
     """
 
-    def traced(*args: Any) -> Any:
-        with differentiable_operations():
-            return function(*leading, *args)
+    # A partial, as TensorFlow counts tracings by code, and would warn of those of different functions.
+    return tf.function(partial(_traced, function, leading), autograph=False, jit_compile=False)
 
-    return tf.function(traced, autograph=False, jit_compile=False)
+
+def _traced(function: Callable[..., Any], leading: tuple[Any, ...], *args: Any) -> Any:
+    with differentiable_operations():
+        return function(*leading, *args)

@@ -36,7 +36,7 @@ class TrainingLoss:
         traced = self.losses.get_concrete_function(*rehearsal.rows())
         self.can_be_vectorised = can_be_vectorised(traced.graph, model.device, model.dtype)
         self.gradient = compiled(self._gradient)
-        self.linear = compiled(self._linear)
+        self.pullback = compiled(self._pullbacks, None)
         self.slopes = FirstThatWorks(
             compiled(self._slopes, slopes.double_reverse),
             compiled(self._slopes, slopes.by_rows),
@@ -62,13 +62,6 @@ class TrainingLoss:
             tape.watch(parameters)
             losses, after = self._forward(parameters, buffers, Batch(inputs, targets), seed)
         return losses, gradient(tape, losses, parameters, weights), after
-
-    def _linear(
-        self, parameters: Any, buffers: Any, inputs: Any, targets: Any, weights: Any, seed: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return gradient and new buffers alone, with derivatives in parameters, buffers and weights alone."""
-        data = Batch(inputs, targets).map(_constant)
-        return self._gradient(parameters, buffers, data.inputs, data.targets, weights, seed)[1:]
 
     def _slopes(
         self, along: Any, parameters: Any, buffers: Any, inputs: Any, targets: Any, vector: Any, seed: Any
@@ -110,7 +103,7 @@ class TrainingLoss:
 
     def _pullbacks(
         self,
-        over: OverRows,
+        over: OverRows | None,
         parameters: Any,
         buffers: Any,
         inputs: Any,
@@ -120,12 +113,11 @@ class TrainingLoss:
         vectors: Any,
         buffer_vectors: Any,
     ) -> Any:
+        """Pull back cotangents of gradient and new buffers: one of each, or `over` their leading axis."""
         arguments = [parameters, weights, buffers]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(arguments)
-            outputs = list(self._linear(parameters, buffers, inputs, targets, weights, seed))
+            outputs = list(self._gradient(parameters, buffers, inputs, targets, weights, seed)[1:])
+        if over is None:
+            return gradient(tape, outputs, arguments, [vectors, buffer_vectors])
         return over(lambda bars: gradient(tape, outputs, arguments, list(bars)), (vectors, buffer_vectors))
-
-
-def _constant(leaf: tf.Tensor) -> tf.Tensor:
-    return tf.stop_gradient(leaf)

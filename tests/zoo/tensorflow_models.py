@@ -133,7 +133,7 @@ def lstm(dtype: str) -> keras.Model:
         [
             keras.Input((LENGTH,), dtype="int64"),
             layers.Embedding(N_TOKENS, 6, dtype=dtype),
-            layers.LSTM(7, dtype=dtype),
+            layers.LSTM(7, unroll=True, dtype=dtype),
             layers.Dense(N_CLASSES, dtype=dtype),
         ]
     )
