@@ -28,6 +28,7 @@ from dataval_tensorflow.losses import (
     target_dtype,
 )
 from dataval_tensorflow.model import (
+    Caller,
     FunctionalModel,
     choose_device,
     make_caller,
@@ -36,6 +37,7 @@ from dataval_tensorflow.model import (
 )
 from dataval_tensorflow.parameters import Filter, Named
 from dataval_tensorflow.rehearsal import Rehearsal
+from dataval_tensorflow.reuse import Recent
 from dataval_tensorflow.second_order import check_twice_differentiable, named_layer_error
 from dataval_tensorflow.tracing import compiled
 from dataval_tensorflow.training import TrainingLoss
@@ -43,6 +45,7 @@ from dataval_tensorflow.training import TrainingLoss
 __all__ = ["TensorFlowBackend"]
 
 _MAX_OBJECTIVES = 8
+_recent = Recent()
 
 
 class TensorFlowBackend(Backend):
@@ -56,21 +59,29 @@ class TensorFlowBackend(Backend):
     loss : str, NamedLoss or callable
     device, params, seed, example
         As in `Backend.create`.
+    caller : Caller, optional
+        A caller of `model`, where there is one already.
     """
 
     name: ClassVar[str] = "tensorflow"
     replay_conditions: ClassVar[tuple[str, ...]] = ("threads", "onednn", "deterministic")
 
     def __init__(
-        self, model: Any, loss: Loss, *, device: str, params: Filter, seed: int, example: Data
+        self,
+        model: Any,
+        loss: Loss,
+        *,
+        device: str,
+        params: Filter,
+        seed: int,
+        example: Data,
+        caller: Caller | None = None,
     ) -> None:
         self.given = model, loss, device, params, seed, example
         self.loss = loss
         self._loss = per_sample_loss(loss)
-        place = choose_device(device)
-        raw = TensorFlowBatches(example, place, tf.float32, target_dtype(loss, example.targets, tf.float32))
-        caller = make_caller(model, seed, raw.take(np.arange(len(example))))
-        self.model = FunctionalModel(caller, params, place)
+        caller = caller or _caller(model, loss, device, seed, example)
+        self.model = FunctionalModel(caller, params, choose_device(device))
         self._rehearsal = Rehearsal(self.model, self._explore(example))
         self._training = TrainingLoss(self.model, self._loss, self._rehearsal)
         fast = self._training.can_be_vectorised
@@ -89,9 +100,22 @@ class TensorFlowBackend(Backend):
         cls, model: Any, loss: Loss, *, device: str, params: Filter, seed: int, example: Data
     ) -> TensorFlowBackend:
         """Build a backend and check it on a few samples."""
-        backend = cls(model, loss, device=device, params=params, seed=seed, example=example)
+        caller = _caller(model, loss, device, seed, example)
+        key = _recent.key(caller, loss, device, params, seed, example)
+        backend = _recent.get(key)
+        if backend is None:
+            given = {"device": device, "params": params, "seed": seed, "example": example}
+            backend = cls(model, loss, caller=caller, **given)
+            _recent.keep(key, backend)
+        else:
+            backend.check_example(example)
         warn_unused(backend.unused)
         return backend
+
+    def check_example(self, example: Data) -> None:
+        """Check what is wrong with samples rather than with the model."""
+        batch = self.batches(example).take(np.arange(len(example)))
+        check_losses(self.losses(*self.initial(), batch, 0), len(batch))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be built anew in another process: compiled functions can't travel."""
@@ -330,6 +354,13 @@ class TensorFlowBackend(Backend):
 
     def _outputs(self, parameters: tf.Tensor, buffers: tf.Tensor, inputs: Any, targets: tf.Tensor) -> Any:
         return self.model.eval_outputs(parameters, buffers, Batch(inputs, targets))
+
+
+def _caller(model: Any, loss: Loss, device: str, seed: int, example: Data) -> Caller:
+    batches = TensorFlowBatches(
+        example, choose_device(device), tf.float32, target_dtype(loss, example.targets, tf.float32)
+    )
+    return make_caller(model, seed, batches.take(np.arange(len(example))))
 
 
 def _seed(seed: int) -> tf.Tensor:

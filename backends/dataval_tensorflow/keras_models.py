@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.utils.naming import to_snake_case
 
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
@@ -98,7 +99,7 @@ def _renumbered(layers: Iterable[keras.Layer]) -> dict[str, str]:
     renamed: dict[str, str] = {}
     counts: dict[str, int] = {}
     for layer in layers:
-        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+        kind = to_snake_case(type(layer).__name__)
         if layer.name in renamed or not re.fullmatch(rf"{re.escape(kind)}(_\d+)?", layer.name):
             continue
         count = counts[kind] = counts.get(kind, -1) + 1
