@@ -104,8 +104,9 @@ class TensorFlowBackend(Backend):
         key = _recent.key(caller, loss, device, params, seed, example)
         backend = _recent.get(key)
         if backend is None:
-            given = {"device": device, "params": params, "seed": seed, "example": example}
-            backend = cls(model, loss, caller=caller, **given)
+            backend = cls(
+                model, loss, device=device, params=params, seed=seed, example=example, caller=caller
+            )
             _recent.keep(key, backend)
         else:
             backend.check_example(example)
@@ -173,7 +174,8 @@ class TensorFlowBackend(Backend):
     @staticmethod
     def to_numpy(array: tf.Tensor) -> NDArray[Any]:
         """Return a NumPy array."""
-        return np.asarray(array)
+        found: NDArray[Any] = array.numpy()
+        return found
 
     def inner(self, left: tf.Tensor, right: tf.Tensor, /) -> tf.Tensor:
         """Inner product along the last axis, kept."""

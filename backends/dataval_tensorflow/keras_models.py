@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -117,7 +118,9 @@ def _is_seed(variable: Any) -> bool:
 
 def _copy(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model:
     """Copy a model through its configuration, whether or not its classes are registered with Keras."""
-    custom = {type(layer).__name__: type(layer) for layer in _layers(model)}
+    custom: dict[str, Any] = {type(layer).__name__: type(layer) for layer in _layers(model)}
+    functions = [v for layer in _layers(model) for v in vars(layer).values() if inspect.isfunction(v)]
+    custom |= {function.__name__: function for function in functions}
     try:
         with keras.saving.custom_object_scope(custom):
             config = change(keras.saving.serialize_keras_object(model))
@@ -128,7 +131,7 @@ def _copy(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model:
             raise ValueError("the copy has other variables")
     except Exception as error:
         raise InvalidModelError(
-            f"the model can't be copied ({error}): pass a function without arguments that builds it instead"
+            f"the model can't be copied ({str(error).strip()[:200]} …): pass a function without arguments that builds it instead"
         ) from error
     return twin
 

@@ -202,7 +202,8 @@ def _layer_gradients(
             outputs = [o for o in tf.nest.flatten(layer(*args, **keywords)) if o.dtype.is_floating]
             value = tf.add_n([tf.reduce_sum(o**3) for o in outputs])
         first = gradient(inner, value, free)
-    return gradient(outer, first, free, vectors) if again else first
+    found: list[tf.Tensor] = gradient(outer, first, free, vectors) if again else first
+    return found
 
 
 def _noise(like: tf.Tensor) -> tf.Tensor:
