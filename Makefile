@@ -17,6 +17,7 @@ ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 RUN := $(VENV)/.installed-run
+TEST := $(VENV)/.installed-test
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
 BENCHMARKS ?= $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
@@ -33,7 +34,7 @@ venv: $(RUN) ## make .venv with dataval in it, editable, with PyTorch and what t
 demo: $(RUN) ## find mislabelled samples: the shortest tour of the library
 	$(PY) examples/noisy_labels.py
 
-test: $(RUN) ## run the tests (ARGS="-k hydra" for some of them)
+test: $(TEST) ## run the tests, on both frameworks (ARGS="-k hydra" for some of them)
 	OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
 	VECLIB_MAXIMUM_THREADS=$(THREADS) MPLBACKEND=agg $(PY) -m pytest $(ARGS)
 
@@ -53,7 +54,7 @@ check: lint types test ## lint, types and test: what a change has to pass
 docs: $(DOCS) ## build the documentation into docs/_build/html
 	MPLBACKEND=agg $(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 
-bench: $(RUN) ## run the benchmarks (BENCHMARKS=benchmarks/one.py for one of them)
+bench: $(TEST) ## run the benchmarks (BENCHMARKS=benchmarks/one.py for one of them)
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(PY) "$$file"; done
 
 clean: ## remove build products and caches; .venv and results/ stay
@@ -95,10 +96,13 @@ $(PY):
 $(RUN): pyproject.toml constraints.txt | $(PY)
 	$(call install,torch$(comma)plots$(comma)test)
 
+$(TEST): $(RUN)
+	$(call install,tensorflow)
+
 $(DEV): $(RUN)
 	$(call install,dev)
 
-$(DOCS): $(RUN)
+$(DOCS): $(TEST)
 	$(call install,docs)
 
 comma := ,

@@ -83,14 +83,14 @@ class Batches(Protocol):
         """Return the batch of the samples at `indices`."""
 
 
-@dataclass(frozen=True)
 class Linearization:
     """The gradient of a weighted batch loss, and the pullback of the map that yields it.
 
-    Attributes
+    Parameters
     ----------
-    gradient : array, shape (P,)
-        ``sum_j weights_j * grad loss_j``.
+    gradient : array, shape (P,), or callable
+        ``sum_j weights_j * grad loss_j``; or a function that finds it, for a backend whose pullback doesn't need
+        it: not every optimizer's does.
     pullback : callable
         ``pullback(vectors, buffer_vectors)`` takes cotangents ``(P,)`` of the gradient and ``(S,)`` of the
         buffers after the forward pass, and returns those of its arguments: parameters ``(P,)`` (the
@@ -99,8 +99,16 @@ class Linearization:
         three results have it too. It may be called once.
     """
 
-    gradient: Array
-    pullback: Pullback
+    def __init__(self, gradient: Array | Callable[[], Array], pullback: Pullback) -> None:
+        self._gradient = gradient
+        self.pullback = pullback
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient ``(P,)``."""
+        if callable(self._gradient):
+            self._gradient = self._gradient()
+        return self._gradient
 
 
 class Backend(ABC):
@@ -111,6 +119,13 @@ class Backend(ABC):
 
     name: ClassVar[str]
     """The name under which the backend is registered."""
+
+    replay_conditions: ClassVar[tuple[str, ...]] = ()
+    """Keys of `environment` under which alone a recorded run can be replayed; a run made under others is refused.
+
+    For what changes the last bits of every result although it can be set back, such as a thread count. What is
+    not among them makes a replay that differs warn.
+    """
 
     @classmethod
     @abstractmethod

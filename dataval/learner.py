@@ -229,11 +229,24 @@ class Learner(BaseEstimator):
                 raise RunMismatchError(
                     f"the run was recorded with another {what}: {recorded}; this learner has {mine}"
                 )
+        _check_environment(run, backend)
         if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
             raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
         replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
         replay.check_start()
         return replay
+
+
+def _check_environment(run: TrainingRun, backend: Backend) -> None:
+    """Raise where a replay could not repeat the run bit for bit, although it could under the run's settings."""
+    environment = backend.environment
+    for key in backend.replay_conditions:
+        recorded, mine = run.environment.get(key), environment[key]
+        if recorded != mine:
+            raise RunMismatchError(
+                f"the run was recorded with {key}={recorded}, now it is {mine}: {backend.name} rounds otherwise, so "
+                "the run can't be replayed. Set it back before anything is computed, or train again"
+            )
 
 
 def _checked(kind: type[Config], value: Config | None, name: str) -> Config:

@@ -146,7 +146,8 @@ class Program:
             self._scaled_weights(step),
             self._seed(step),
         )
-        after, gradient_bar = self._update_vjp(cotangent, state, linearization.gradient, step)
+        gradient = None if self.is_linear else linearization.gradient
+        after, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
         through_loss, slopes, buffers_bar = linearization.pullback(gradient_bar, cotangent.buffers)
         before = State(after.parameters + through_loss, after.slots, buffers_bar)
         return before, slopes / self.plan.batch_size
@@ -252,7 +253,7 @@ class Program:
                 slice(start, min(n, start + self._n_rows)),
             )
 
-    def _clip(self, gradient: Array) -> Array:
+    def _clip(self, gradient: Array | None) -> Array | None:
         if self.training.clip_norm is None:
             return gradient
         return clip_by_norm(gradient, self.training.clip_norm, self.backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,16 @@ def make_case(model: Any, X: Any, y: ArrayLike, loss: Any = "cross_entropy", **o
 
 def zoo_case(zoo: Any, name: str, n: int = N, dtype: str = "float64", **options: Any) -> Case:
     samples = samples_for(name, n)
-    return make_case(getattr(zoo, name)(dtype), samples.X, samples.y, **options)
+    if options:
+        return make_case(getattr(zoo, name)(dtype), samples.X, samples.y, **options)
+    return Case(_zoo_backend(zoo, name, n, dtype), as_data(samples.X, samples.y))
+
+
+@cache
+def _zoo_backend(zoo: Any, name: str, n: int, dtype: str) -> Backend:
+    """Return a backend that tests share, as compiling takes longer than computing; it keeps no state."""
+    samples = samples_for(name, n)
+    return make_backend(getattr(zoo, name)(dtype), samples.X, samples.y)
 
 
 def central(function: Any, step: float = 1e-4) -> NDArray:

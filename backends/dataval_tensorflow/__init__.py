@@ -1,0 +1,6 @@
+"""The TensorFlow backend of dataval: Keras models, modules, and plain functions with variables."""
+
+from dataval_tensorflow.backend import TensorFlowBackend
+from dataval_tensorflow.modules import FunctionModel
+
+__all__ = ["FunctionModel", "TensorFlowBackend"]

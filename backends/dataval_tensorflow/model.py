@@ -1,0 +1,213 @@
+"""The caller's model, called as a function of flat parameters and buffers."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dataval.errors import InvalidDataError, InvalidModelError, UnusedParameterWarning
+from dataval_tensorflow.batches import Batch
+from dataval_tensorflow.keras_models import KerasCaller
+from dataval_tensorflow.layers import differentiable_operations
+from dataval_tensorflow.modules import ModuleCaller
+from dataval_tensorflow.parameters import Filter, Layout, Named, select_parameters
+from dataval_tensorflow.randomness import seeded
+
+__all__ = ["Caller", "FunctionalModel", "choose_device", "make_caller", "run_example", "warn_unused"]
+
+Caller = KerasCaller | ModuleCaller
+
+
+class FunctionalModel:
+    """A model as a pure function (parameters, buffers, batch, seed) -> outputs (, new buffers).
+
+    Parameters
+    ----------
+    caller : KerasCaller or ModuleCaller
+    params
+        Which parameters are free.
+    device : str
+    """
+
+    def __init__(self, caller: Caller, params: Filter, device: str) -> None:
+        self.device = device
+        self.caller = caller
+        with tf.device(device):
+            self.own = {
+                name: tf.constant(variable.numpy())
+                for name, variable in (caller.trainable | caller.state).items()
+            }
+            trainable = {name: self.own[name] for name in caller.trainable}
+            selected = select_parameters(trainable, params, has_variables=bool(self.own))
+            self.layout = Layout(selected)
+            self.dtype = next(iter(selected.values())).dtype
+            self.parameters = self.layout.join(list(selected.values()), self.dtype)
+        self.buffer_layout = Layout({})
+        self.buffers = tf.zeros((0,), self.dtype)
+        self.is_stochastic = self.is_stochastic_in_evaluation = False
+
+    def explore(self, batch: Batch) -> Any:
+        """Run the model to find out which buffers it changes and whether it draws random numbers.
+
+        Returns
+        -------
+        The outputs, in training mode.
+
+        Raises
+        ------
+        InvalidModelError
+            If the forward pass changes the parameters.
+        """
+        values = self.own | self.caller.seeded(tf.constant(0, tf.int64))
+        with tf.device(self.device), differentiable_operations():
+            outputs, after = self.caller.call(values, batch, training=True)
+            _, after_evaluation = self.caller.call(values, batch, training=False)
+        self.is_stochastic = self._drew(values, after)
+        self.is_stochastic_in_evaluation = self._drew(values, after_evaluation)
+        changed = {
+            name: value
+            for name, value in values.items()
+            if name not in self.caller.seeds and after[name] is not value
+        }
+        _check_untouched([name for name in changed if name in self.caller.trainable])
+        self.buffer_layout = Layout(changed)
+        self.buffers = self.buffer_layout.join(list(changed.values()), self.dtype)
+        self.has_batch_statistics = bool(changed)
+        return outputs
+
+    def train_outputs(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: tf.Tensor
+    ) -> tuple[Any, tf.Tensor]:
+        """Return outputs and new buffers of a training-mode forward pass."""
+        outputs, after = self.caller.call(self._values(parameters, buffers, seed), batch, training=True)
+        return outputs, self.buffer_layout.join([after[name] for name in self.buffer_layout.names], self.dtype)
+
+    def eval_outputs(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch) -> Any:
+        """Return the outputs of an evaluation-mode forward pass."""
+        values = self._values(parameters, buffers, tf.constant(0, tf.int64))
+        return self.caller.call(values, batch, training=False)[0]
+
+    def leaves(self) -> Named:
+        """Return the model's own parameters by name."""
+        return self.layout.named(self.parameters)
+
+    def outputs_of(self, leaves: Named, batch: Batch) -> Any:
+        """Return the training-mode outputs of parameters by name, under the model's own buffers and seed 0."""
+        values = self.own | self.caller.seeded(tf.constant(0, tf.int64)) | leaves
+        return self.caller.call(values, batch, training=True)[0]
+
+    def export(self, parameters: tf.Tensor, buffers: tf.Tensor) -> Any:
+        """Return a copy of the caller's model with these values."""
+        return self.caller.export(self.own | self.layout.named(parameters) | self._cast_buffers(buffers))
+
+    def _values(self, parameters: tf.Tensor, buffers: tf.Tensor, seed: tf.Tensor) -> Named:
+        constants = {name: tf.stop_gradient(value) for name, value in self.own.items()}
+        free = self.layout.named(parameters) | self._cast_buffers(buffers)
+        return constants | free | self.caller.seeded(seed)
+
+    def _cast_buffers(self, buffers: tf.Tensor) -> Named:
+        named = self.buffer_layout.named(buffers)
+        return {name: tf.cast(piece, self.own[name].dtype) for name, piece in named.items()}
+
+    def _drew(self, before: Named, after: Named) -> bool:
+        return any(bool(tf.reduce_any(before[name] != after[name])) for name in self.caller.seeds)
+
+
+def make_caller(model: Any, seed: int, batch: Batch | None = None) -> Caller:
+    """Return a caller of the model, or of what a callable builds under a seed.
+
+    A Keras model that a callable builds without weights gets them by being called on the batch.
+
+    Raises
+    ------
+    InvalidModelError
+        If the callable builds no model, or the model has no weights yet, or can't be copied.
+    """
+    if isinstance(model, keras.Model):
+        return KerasCaller(model)
+    if isinstance(model, tf.Module):
+        return ModuleCaller(model)
+
+    def build() -> Any:
+        with seeded(seed):
+            built = model()
+            if isinstance(built, keras.Model) and not built.built and batch is not None:
+                KerasCaller.build(built, batch)
+            return built
+
+    built = build()
+    if isinstance(built, keras.Model):
+        return KerasCaller(built, build)
+    if isinstance(built, tf.Module):
+        return ModuleCaller(built)
+    raise InvalidModelError(
+        f"the callable must build a keras.Model or a tf.Module, it returned a {type(built).__name__}"
+    )
+
+
+def choose_device(name: str) -> str:
+    """Return the device that a name stands for; ``"auto"`` is a GPU where there is one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if name == "auto":
+        return "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
+    short = {"cpu": "/CPU:0", "gpu": "/GPU:0", "cuda": "/GPU:0"}.get(name.lower(), name)
+    known = [device.name for device in tf.config.list_logical_devices()]
+    if not any(
+        full.lower().endswith(short.lower().removeprefix("/").removeprefix("device:")) for full in known
+    ):
+        raise ValueError(f"TensorFlow sees no device {name!r}; it has {known}")
+    return short
+
+
+def run_example(model: FunctionalModel, batch: Batch) -> Any:
+    """Call `explore`, explaining what may be wrong where the model can't be run.
+
+    Raises
+    ------
+    InvalidModelError, InvalidDataError
+    """
+    try:
+        return model.explore(batch)
+    except (InvalidDataError, InvalidModelError):
+        raise
+    except Exception as error:
+        raise InvalidDataError(
+            f"the model failed on the first {len(batch)} samples, inputs {_describe(batch.inputs)}: {error}. "
+            "Check shape and dtype: integer inputs are handed on as they are (for embeddings), so convert "
+            "measurements with X.astype('float32')"
+        ) from error
+
+
+def warn_unused(names: list[str]) -> None:
+    """Warn of parameters that get no gradient."""
+    if names:
+        warnings.warn(
+            f"these trained parameters receive no gradient from the loss: {names}. Freeze them, or check that "
+            "the model uses them",
+            UnusedParameterWarning,
+            stacklevel=2,
+        )
+
+
+def _check_untouched(changed: list[str]) -> None:
+    if changed:
+        raise InvalidModelError(
+            f"the model changes its parameters {changed} in the forward pass: this is no part of an optimizer's "
+            "update, so that no run can be recorded. Constrain them otherwise"
+        )
+
+
+def _describe(inputs: Any) -> str:
+    if isinstance(inputs, dict):
+        return "{" + ", ".join(f"{key!r}: {_describe(leaf)}" for key, leaf in inputs.items()) + "}"
+    if isinstance(inputs, tuple):
+        return "(" + ", ".join(map(_describe, inputs)) + ")"
+    return f"{inputs.dtype.name}{tuple(inputs.shape)}"
