@@ -104,9 +104,7 @@ class TensorFlowBackend(Backend):
         key = _recent.key(caller, loss, device, params, seed, example)
         backend = _recent.get(key)
         if backend is None:
-            backend = cls(
-                model, loss, device=device, params=params, seed=seed, example=example, caller=caller
-            )
+            backend = cls(model, loss, device=device, params=params, seed=seed, example=example, caller=caller)
             _recent.keep(key, backend)
         else:
             backend.check_example(example)

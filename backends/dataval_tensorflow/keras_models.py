@@ -15,7 +15,7 @@ from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.calling import Call
 from dataval_tensorflow.parameters import Named
-from dataval_tensorflow.randomness import layer_state
+from dataval_tensorflow.randomness import layer_state, seeded
 
 __all__ = ["KerasCaller"]
 
@@ -122,7 +122,7 @@ def _copy(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model:
     functions = [v for layer in _layers(model) for v in vars(layer).values() if inspect.isfunction(v)]
     custom |= {function.__name__: function for function in functions}
     try:
-        with keras.saving.custom_object_scope(custom):
+        with seeded(0), keras.saving.custom_object_scope(custom):
             config = change(keras.saving.serialize_keras_object(model))
             twin = keras.saving.deserialize_keras_object(config, custom_objects=custom, safe_mode=False)
             if not twin.built:
