@@ -87,9 +87,9 @@ def check_repeatable(losses: tf.Tensor, again: tf.Tensor) -> None:
     if not np.allclose(losses, again, rtol=tolerance, atol=tolerance):
         raise InvalidModelError(
             "the model gives other losses when it is run again under the same seed: it draws random numbers "
-            "that no seed controls (tf.random.normal and the like, Python's, NumPy's), or keeps a state that is "
-            "no variable of it. Draw them from a keras.random.SeedGenerator or a tf.random.Generator that is an "
-            "attribute of the model"
+            "that no seed controls (tf.random.normal and the like, Python's, NumPy's), or keeps a state that "
+            "is no variable of it. Draw them from a keras.random.SeedGenerator or a tf.random.Generator that "
+            "is an attribute of the model"
         )
 
 
