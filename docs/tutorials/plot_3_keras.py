@@ -2,8 +2,8 @@
 Value the data of a Keras model
 ===============================
 
-Everything works on TensorFlow as it does on PyTorch. This page trains a Keras model on digits with wrong labels,
-values the training samples, saves the run, and asks which samples drove one prediction.
+Everything works on TensorFlow as it does on PyTorch. This page trains a Keras model on digits with wrong
+labels, values the training samples, saves the run, and asks which samples drove one prediction.
 """
 
 # %%
