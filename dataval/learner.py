@@ -245,7 +245,7 @@ def _check_environment(run: TrainingRun, backend: Backend) -> None:
         if recorded != mine:
             raise RunMismatchError(
                 f"the run was recorded with {key}={recorded}, now it is {mine}: {backend.name} rounds "
-                "otherwise, so the run can't be replayed. Set it back before anything is computed, or train anew"
+                "otherwise, so the run can't be replayed. Set it back before computing anything, or train again"
             )
 
 
