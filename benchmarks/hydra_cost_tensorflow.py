@@ -1,8 +1,8 @@
 """Cost of HyDRA over plain training on TensorFlow: LeNet, 2,000 Fashion-MNIST images, batch 50, 20 epochs.
 
-The plain loop is a Keras model, keras.optimizers.SGD and a compiled step (tf.function). ``fit`` + ``score`` is timed
-as a whole, with 500 validation images, tracing included in both; also with checkpoints so scarce that the run is
-recomputed.
+The plain loop is a Keras model, keras.optimizers.SGD and a compiled step (tf.function). ``fit`` + ``score`` is
+timed as a whole, with 500 validation images, tracing included in both; also with checkpoints so scarce that the
+run is recomputed.
 """
 
 from __future__ import annotations

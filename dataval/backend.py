@@ -89,8 +89,8 @@ class Linearization:
     Parameters
     ----------
     gradient : array, shape (P,), or callable
-        ``sum_j weights_j * grad loss_j``; or a function that finds it, for a backend whose pullback doesn't need
-        it: not every optimizer's does.
+        ``sum_j weights_j * grad loss_j``; or a function that finds it, for a backend whose pullback
+        doesn't need it: not every optimizer's does.
     pullback : callable
         ``pullback(vectors, buffer_vectors)`` takes cotangents ``(P,)`` of the gradient and ``(S,)`` of the
         buffers after the forward pass, and returns those of its arguments: parameters ``(P,)`` (the
@@ -121,7 +121,7 @@ class Backend(ABC):
     """The name under which the backend is registered."""
 
     replay_conditions: ClassVar[tuple[str, ...]] = ()
-    """Keys of `environment` under which alone a recorded run can be replayed; a run made under others is refused.
+    """Keys of `environment` that must be as recorded for a run to be replayed; it is refused otherwise.
 
     For what changes the last bits of every result although it can be set back, such as a thread count. What is
     not among them makes a replay that differs warn.

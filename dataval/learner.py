@@ -244,8 +244,8 @@ def _check_environment(run: TrainingRun, backend: Backend) -> None:
         recorded, mine = run.environment.get(key), environment[key]
         if recorded != mine:
             raise RunMismatchError(
-                f"the run was recorded with {key}={recorded}, now it is {mine}: {backend.name} rounds otherwise, so "
-                "the run can't be replayed. Set it back before anything is computed, or train again"
+                f"the run was recorded with {key}={recorded}, now it is {mine}: {backend.name} rounds "
+                "otherwise, so the run can't be replayed. Set it back before computing anything, or train again"
             )
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "class_dependent_flips",
     "feature_noise",
     "flip_labels",
+    "outliers",
     "pair_flips",
     "target_noise",
 ]
@@ -257,6 +258,44 @@ def feature_noise(
         low, high = check_clip(clip)
         mask = _changed(features, noisy)
         noisy[mask] = np.clip(noisy[mask], low, high)
+    return NoisyFeatures(noisy, _changed(features, noisy))
+
+
+def outliers(X: npt.ArrayLike, fraction: float, *, seed: Seed = 0) -> NoisyFeatures:
+    """Replace a random share of the samples by uniform noise over the range that `X` spans.
+
+    Every entry is drawn between the smallest and the largest entry of its feature (of all pixels, for images),
+    so the samples look like nothing in the data while no single number is out of range. For samples that are
+    only disturbed choose `feature_noise`.
+
+    Parameters
+    ----------
+    X : array-like of float, shape (n, …)
+        Features, shape (n, n_features), or images; whole numbers are refused, as they would be rounded.
+    fraction : float
+        Share of the samples to replace, from 0 to 1: ``round(fraction * n)`` of them.
+    seed : int or numpy.random.Generator, default 0
+        What the noise is drawn from.
+
+    Returns
+    -------
+    NoisyFeatures
+        A copy of the features, and the mask of the samples changed.
+
+    Raises
+    ------
+    ValueError
+        If `X` is not finite floats, or `fraction` is out of range.
+    """
+    features = np.asarray(X)
+    check_numbers(features, "X")
+    rng = check_seed(seed)
+    chosen = _choose(len(features), fraction, rng)
+    over = 0 if features.ndim <= 2 else None
+    low, high = features.min(axis=over), features.max(axis=over)
+    noisy = features.copy()
+    draws = rng.random((len(chosen), *features.shape[1:]))
+    noisy[chosen] = np.clip(low + draws * (high - low), low, high)
     return NoisyFeatures(noisy, _changed(features, noisy))
 
 

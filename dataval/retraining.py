@@ -24,7 +24,7 @@ __all__ = ["Measure", "retrain", "retrain_without", "retraining_key"]
 
 _GROUP_BYTES = 2**29
 _COPIES = 8  # states, gradients and temporaries that are alive at a time while a group trains
-_MAX_GROUP = 32
+_MAX_GROUP = 64
 
 
 class Measure(Protocol):

@@ -7,6 +7,7 @@ retrains without random samples to see how well the values predicted the outcome
 
     python examples/noisy_labels.py
     python examples/noisy_labels.py --dataset fashion-mnist
+    python examples/noisy_labels.py --backend tensorflow
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 import dataval as dv
 from dataval.plotting import NoiseDetectionDisplay, SampleGalleryDisplay
@@ -28,48 +27,52 @@ from dataval.plotting import NoiseDetectionDisplay, SampleGalleryDisplay
 FLIPPED = 0.2
 
 
-def digits_cnn() -> nn.Module:
-    """Build a CNN for images (1, 8, 8); smooth activations and pooling keep training predictable."""
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.GELU(),
-        nn.AvgPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.GELU(),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(128, 10),
+def torch_cnn(channels: tuple[int, int], kernel: int, hidden: tuple[int, ...]) -> Any:
+    """Build a CNN of PyTorch for grey images; smooth activations and pooling keep training predictable."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    layers: list[nn.Module] = []
+    for n, padding in zip(channels, ("same", "same" if kernel == 3 else "valid"), strict=True):
+        layers += [nn.LazyConv2d(n, kernel, padding=padding), nn.GELU(), nn.AvgPool2d(2)]
+    layers.append(nn.Flatten())
+    for n in hidden:
+        layers += [nn.LazyLinear(n), nn.GELU()]
+    model = nn.Sequential(*layers, nn.LazyLinear(10))
+    model(torch.zeros(1, 1, *((8, 8) if kernel == 3 else (28, 28))))
+    return model
+
+
+def keras_cnn(channels: tuple[int, int], kernel: int, hidden: tuple[int, ...]) -> Any:
+    """Build the same CNN of Keras, for images with the channels first."""
+    import keras
+    from keras import layers
+
+    model = keras.Sequential(
+        [keras.Input((1, 8, 8) if kernel == 3 else (1, 28, 28)), layers.Permute((2, 3, 1))]
     )
+    for n, padding in zip(channels, ("same", "same" if kernel == 3 else "valid"), strict=True):
+        model.add(layers.Conv2D(n, kernel, padding=padding, activation="gelu"))
+        model.add(layers.AveragePooling2D(2))
+    model.add(layers.Flatten())
+    for n in hidden:
+        model.add(layers.Dense(n, activation="gelu"))
+    model.add(layers.Dense(10))
+    return model
 
 
-def fashion_cnn() -> nn.Module:
-    """Build LeNet-5 for images (1, 28, 28), with smooth activations and pooling."""
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.GELU(),
-        nn.AvgPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.GELU(),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.GELU(),
-        nn.Linear(120, 84),
-        nn.GELU(),
-        nn.Linear(84, 10),
-    )
-
-
-def load(name: str) -> tuple[dv.datasets.Dataset, Callable[[], nn.Module], dv.Training]:
+def load(name: str, backend: str) -> tuple[dv.datasets.Dataset, Callable[[], Any], dv.Training]:
     """Return a data set with a model and a training configuration for it."""
     if name == "digits":
         data = dv.datasets.load_digits(n_val=500)
-        rate, epochs, build = 0.1, 15, digits_cnn
+        rate, epochs, sizes = 0.1, 15, ((16, 32), 3, ())
     else:
         data = dv.datasets.load_fashion_mnist(n_train=1000, n_val=1000)
-        rate, epochs, build = 0.02, 10, fashion_cnn
+        rate, epochs, sizes = 0.02, 10, ((6, 16), 5, (120, 84))  # LeNet-5
     optimizer = dv.SGD(learning_rate=rate, momentum=0.9, weight_decay=5e-4)
-    return data, build, dv.Training(optimizer=optimizer, epochs=epochs, batch_size=50)
+    make = {"torch": torch_cnn, "tensorflow": keras_cnn}[backend]
+    return data, lambda: make(*sizes), dv.Training(optimizer=optimizer, epochs=epochs, batch_size=50)
 
 
 def timed(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> tuple[Any, float]:
@@ -81,13 +84,14 @@ def timed(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> tup
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", choices=["digits", "fashion-mnist"], default="digits")
+    parser.add_argument("--backend", choices=["torch", "tensorflow"], default="torch")
     parser.add_argument("--subsets", type=int, default=40, help="retrainings that verify the values")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the figure")
     arguments = parser.parse_args()
 
-    data, build, training = load(arguments.dataset)
+    data, build, training = load(arguments.dataset, arguments.backend)
     y, is_noisy = dv.noise.flip_labels(data.y_train, FLIPPED, seed=0)
-    learner = dv.Learner(build, loss="cross_entropy", training=training)
+    learner = dv.Learner(build, loss="cross_entropy", training=training, backend=arguments.backend)
     run, training_seconds = timed(learner.train, data.X_train, y)
     print(
         f"{data.name}: {len(y)} training samples, {is_noisy.sum()} labels flipped; "
@@ -159,5 +163,4 @@ def save_figure(
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(min(2, torch.get_num_threads()))
     main()

@@ -60,3 +60,23 @@ def test_using_torch_imports_no_other_framework():
 def test_asking_what_is_installed_imports_nothing():
     code = "from dataval.registry import available_backends; assert isinstance(available_backends(), tuple)"
     assert not modules_after(code) & set(FRAMEWORKS)
+
+
+TRAIN_KERAS = """
+import warnings
+import numpy as np
+import keras
+import dataval as dv
+X, y = np.random.default_rng(0).normal(size=(8, 3)).astype("float32"), np.arange(8) % 2
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+learner = dv.Learner(model, training=dv.Training(epochs=1, batch_size=4), progress=False)
+for hessian in (False, True):
+    dv.HyDRA(learner, hessian=hessian).fit(X, y).score(X, y)
+"""
+
+
+def test_using_tensorflow_imports_no_other_framework():
+    pytest.importorskip("tensorflow")
+    loaded = modules_after(TRAIN_KERAS)
+    assert "dataval_tensorflow" in loaded
+    assert not loaded & {"torch", "dataval_torch"}

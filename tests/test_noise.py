@@ -19,6 +19,7 @@ CALLS = {
     "class_dependent_flips": lambda seed: noise.class_dependent_flips(LABELS, np.full((4, 4), 0.25), seed=seed),
     "target_noise": lambda seed: noise.target_noise(np.arange(30.0), 0.5, seed=seed),
     "feature_noise": lambda seed: noise.feature_noise(sample()[0], 0.5, seed=seed),
+    "outliers": lambda seed: noise.outliers(sample()[0], 0.5, seed=seed),
     "backdoor_patch": lambda seed: noise.backdoor_patch(*sample(), 0.4, target=1, seed=seed),
 }
 
@@ -187,6 +188,33 @@ def test_backdoor_corner_and_value(corner, where):
     np.testing.assert_array_equal(noisy.X[0], expected)
     assert noisy.X.dtype == np.uint8
     assert noisy.is_noisy.tolist() == [True, False]
+
+
+def test_outliers_fill_the_range_of_each_feature_and_of_all_pixels():
+    X = np.random.default_rng(0).normal(size=(4000, 3)) * [1.0, 10.0, 0.0] + [0.0, 5.0, 2.0]
+    before = X.copy()
+    noisy = noise.outliers(X, 0.5)
+    np.testing.assert_array_equal(X, before)
+    assert noisy.is_noisy.sum() == 2000
+    np.testing.assert_array_equal(noisy.X[~noisy.is_noisy], X[~noisy.is_noisy])
+    drawn, low, high = noisy.X[noisy.is_noisy], X.min(axis=0), X.max(axis=0)
+    assert (drawn >= low).all()
+    assert (drawn <= high).all()
+    # Uniform: mean and spread of 2,000 draws, to four standard errors.
+    np.testing.assert_allclose(drawn.mean(axis=0), (low + high) / 2, atol=0.03 * np.ptp(X, axis=0).max())
+    np.testing.assert_allclose(drawn.std(axis=0), (high - low) / 12**0.5, rtol=0.05)
+    images = np.zeros((10, 1, 4, 4), dtype=np.float32)
+    images[:, :, 0] = 1.0
+    noisy = noise.outliers(images, 0.3)
+    assert noisy.X.dtype == np.float32
+    assert (noisy.X[noisy.is_noisy][:, 0, 1] > 0).all()
+    assert noisy.is_noisy.sum() == 3
+
+
+def test_outliers_refuse_bad_features():
+    for X, message in [(np.array([[np.nan]]), "NaN"), (np.array([[1, 2]]), "astype")]:
+        with pytest.raises(ValueError, match=message):
+            noise.outliers(X, 0.5)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, np.nan])

@@ -104,9 +104,7 @@ class TensorFlowBackend(Backend):
         key = _recent.key(caller, loss, device, params, seed, example)
         backend = _recent.get(key)
         if backend is None:
-            backend = cls(
-                model, loss, device=device, params=params, seed=seed, example=example, caller=caller
-            )
+            backend = cls(model, loss, device=device, params=params, seed=seed, example=example, caller=caller)
             _recent.keep(key, backend)
         else:
             backend.check_example(example)
@@ -222,7 +220,7 @@ class TensorFlowBackend(Backend):
     def gradient_vjp(
         self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, weights: tf.Tensor, seed: int
     ) -> Linearization:
-        """Gradient and pullback, by reverse over reverse in one graph, which is cheaper than two that share results."""
+        """Gradient and pullback, each in a graph of its own: cheaper than two that share results."""
 
         def found() -> tf.Tensor:
             return self.gradient(parameters, buffers, batch, weights, seed)[1]
@@ -339,9 +337,9 @@ class TensorFlowBackend(Backend):
         batch = self.batches(example).take(np.arange(len(example)))
         outputs = run_example(self.model, batch)
         check_named_targets(self.loss, outputs, example.targets)
-        self.unused = unused(self._example_losses(batch), self.model.leaves())
         losses = self._example_losses(batch)(self.model.leaves())
         check_losses(losses, len(batch))
+        self.unused = unused(self._example_losses(batch), self.model.leaves())
         check_repeatable(losses, self._example_losses(batch)(self.model.leaves()))
         return batch
 

@@ -81,7 +81,7 @@ def to_device(array: NDArray[Any], dtype: tf.DType | None) -> tf.Tensor:
 
 
 def _known(array: NDArray[Any]) -> NDArray[Any]:
-    """Convert what TensorFlow lacks: foreign byte orders and long doubles; few operations take uint16 and up."""
+    """Convert what TensorFlow lacks: wide unsigned integers, foreign byte orders, long doubles."""
     kind, width = array.dtype.kind, array.dtype.itemsize
     if kind == "u" and width > 1:
         return array.astype(np.int64)

@@ -80,7 +80,7 @@ def _agree(found: Any, expected: Any) -> bool:
 def over_rows(
     function: Callable[..., Any], rehearsal: Callable[[], tuple[Any, ...]], *, fast: bool
 ) -> FirstThatWorks:
-    """Compile a function of (over, ...), where `over` is a way of going over rows, in all ways that may work."""
+    """Compile a function of (over, ...), where `over` goes over rows, in all ways that may work."""
     ways = (vectorised, each_row) if fast else (each_row,)
 
     def reference(*args: Any) -> Any:

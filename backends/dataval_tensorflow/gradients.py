@@ -85,15 +85,15 @@ def unused(losses_of: Callable[[Any], tf.Tensor], leaves: dict[str, tf.Tensor]) 
     missing = [name for name, found_one in found.items() if found_one is None]
     if len(missing) == len(leaves):
         raise InvalidModelError(
-            "the loss does not depend on the trained parameters: is a result detached (stop_gradient, numpy()), "
-            "or are the variables reached by another way than the model's attributes (a closure)?"
+            "the loss does not depend on the trained parameters: is a result detached (stop_gradient, "
+            "numpy()), or are the variables reached by another way than the model's attributes (a closure)?"
         )
     return missing
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep TensorFlow from logging which operations it does one after another: nothing can be done about them."""
+    """Keep TensorFlow from logging what it does one after another: nothing can be done about it."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -15,7 +15,7 @@ from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.calling import Call
 from dataval_tensorflow.parameters import Named
-from dataval_tensorflow.randomness import layer_state
+from dataval_tensorflow.randomness import layer_state, seeded
 
 __all__ = ["KerasCaller"]
 
@@ -122,7 +122,7 @@ def _copy(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model:
     functions = [v for layer in _layers(model) for v in vars(layer).values() if inspect.isfunction(v)]
     custom |= {function.__name__: function for function in functions}
     try:
-        with keras.saving.custom_object_scope(custom):
+        with seeded(0), keras.saving.custom_object_scope(custom):
             config = change(keras.saving.serialize_keras_object(model))
             twin = keras.saving.deserialize_keras_object(config, custom_objects=custom, safe_mode=False)
             if not twin.built:
@@ -131,7 +131,8 @@ def _copy(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model:
             raise ValueError("the copy has other variables")
     except Exception as error:
         raise InvalidModelError(
-            f"the model can't be copied ({str(error).strip()[:200]} …): pass a function without arguments that builds it instead"
+            f"the model can't be copied ({str(error).strip()[:200]} …): pass a function without "
+            "arguments that builds it instead"
         ) from error
     return twin
 
@@ -161,8 +162,8 @@ def _in_double(config: Any) -> Any:
 def _check_built(model: keras.Model) -> None:
     if not model.built or (not model.variables and any(not layer.built for layer in _layers(model))):
         raise InvalidModelError(
-            f"the model {model.name!r} has no weights yet: call it once on a batch, begin it with keras.Input, or "
-            "pass a function without arguments that builds it"
+            f"the model {model.name!r} has no weights yet: call it once on a batch, begin it with keras.Input, "
+            "or pass a function without arguments that builds it"
         )
 
 
@@ -170,6 +171,6 @@ def _check_regularisers(model: keras.Model) -> None:
     regularised = [v.path for v in model.trainable_variables if getattr(v, "regularizer", None) is not None]
     if regularised:
         raise InvalidModelError(
-            f"{regularised} have regularisers, which are no sample's loss: leave them out and use the optimizer's "
-            "weight_decay"
+            f"{regularised} have regularisers, which are no sample's loss: leave them out and use the "
+            "optimizer's weight_decay"
         )

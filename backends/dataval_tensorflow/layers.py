@@ -1,9 +1,9 @@
 """Operations whose own derivatives can't serve, replaced while a function is traced.
 
-- `tf.nn.moments`, which normalisation layers are built on, holds the mean fixed in the variance. That is right for
-  a first derivative and wrong for a second.
-- A `tf.function` inside a model would be traced on its own, with variables where parameters are swapped for tensors,
-  and may ask for XLA, whose second derivative of max-pooling is wrong. It is run as plain Python instead.
+- `tf.nn.moments`, which normalisation layers are built on, holds the mean fixed in the variance. That is right
+  for a first derivative and wrong for a second.
+- A `tf.function` inside a model would be traced on its own, with variables where parameters are swapped for
+  tensors, and may ask for XLA, whose second derivative of max-pooling is wrong. It is run as plain Python.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def check_losses(losses: object, n: int) -> None:
     if not shape:
         raise InvalidModelError(
             "the loss returned a single number: data valuation needs one loss a sample, shape (n,). "
-            "Use reduction=None, and average over a sample's own outputs only"
+            "Use reduction='none', and average over a sample's own outputs only"
         )
     if shape != (n,):
         raise InvalidModelError(f"the loss returned shape {shape} for {n} samples: it must be ({n},)")
@@ -87,9 +87,9 @@ def check_repeatable(losses: tf.Tensor, again: tf.Tensor) -> None:
     if not np.allclose(losses, again, rtol=tolerance, atol=tolerance):
         raise InvalidModelError(
             "the model gives other losses when it is run again under the same seed: it draws random numbers "
-            "that no seed controls (tf.random.normal and the like, Python's, NumPy's), or keeps a state that is no "
-            "variable of it. Draw them from a keras.random.SeedGenerator or a tf.random.Generator that is an "
-            "attribute of the model"
+            "that no seed controls (tf.random.normal and the like, Python's, NumPy's), or keeps a state that "
+            "is no variable of it. Draw them from a keras.random.SeedGenerator or a tf.random.Generator that "
+            "is an attribute of the model"
         )
 
 

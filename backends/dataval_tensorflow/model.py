@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -180,7 +181,8 @@ def run_example(model: FunctionalModel, batch: Batch) -> Any:
         raise
     except Exception as error:
         raise InvalidDataError(
-            f"the model failed on the first {len(batch)} samples, inputs {_describe(batch.inputs)}: {error}. "
+            f"the model failed on the first {len(batch)} samples, inputs {_describe(batch.inputs)}: "
+            f"{_one_line(error)}. "
             "Check shape and dtype: integer inputs are handed on as they are (for embeddings), so convert "
             "measurements with X.astype('float32')"
         ) from error
@@ -200,9 +202,14 @@ def warn_unused(names: list[str]) -> None:
 def _check_untouched(changed: list[str]) -> None:
     if changed:
         raise InvalidModelError(
-            f"the model changes its parameters {changed} in the forward pass: this is no part of an optimizer's "
-            "update, so that no run can be recorded. Constrain them otherwise"
+            f"the model changes its parameters {changed} in the forward pass: this is no part of an "
+            "optimizer's update, so that no run can be recorded. Constrain them otherwise"
         )
+
+
+def _one_line(error: Exception) -> str:
+    """Return an error's text without Keras's paragraphs and colours."""
+    return " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split())[:400]
 
 
 def _describe(inputs: Any) -> str:

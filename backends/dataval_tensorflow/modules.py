@@ -144,9 +144,9 @@ class ModuleCaller:
     def export(self, values: Named) -> tf.Module:
         """Return a copy of the module holding these values."""
         module = _copy(self.module)
-        own = _find(module)
-        for name, value in values.items():
-            own[name].assign(value)
+        for name, found in _find(module).items():
+            if isinstance(found, tf.Variable):
+                found.assign(values[name])
         return module
 
     def doubled(self, values: Named) -> tf.Module:

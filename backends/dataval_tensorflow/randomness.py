@@ -50,7 +50,7 @@ def layer_state(seed: tf.Tensor, index: int, dtype: tf.DType) -> tf.Tensor:
 
 
 def generator_state(seed: tf.Tensor, index: int, like: tf.Tensor) -> tf.Tensor:
-    """Return the state of a `tf.random.Generator` number `index` for a forward pass: a counter of 0 and a key."""
+    """Return the state of generator number `index` for a forward pass: a counter of 0 and a key."""
     state = tf.concat([tf.zeros_like(like[:-1]), tf.cast(_mix(seed, index), like.dtype)[None]], axis=0)
     return tf.ensure_shape(state, like.shape)
 

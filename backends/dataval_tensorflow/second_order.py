@@ -27,9 +27,9 @@ __all__ = ["check_twice_differentiable", "named_layer_error"]
 
 _ADVICE = "Replace it by one that can be differentiated twice, or use hessian=False"
 
-# Second derivatives are compared with differences of gradients. In float64, steps this short cross the kink of a
-# ReLU or a tie of a max-pooling almost never, where both sides would be right and yet differ; a derivative that is
-# really missing shows at every step. Rounding of gradients (1e-16) divided by the step leaves 1e-7 of their size.
+# Second derivatives are compared with differences of gradients. In float64, steps this short cross the kink of
+# a ReLU or a tie of a max-pooling almost never, where both sides would be right and yet differ; a derivative
+# that is really missing shows at every step. Rounding (1e-16) divided by the step leaves 1e-7 of their size.
 # A model that exists in float32 only needs longer steps, which cross some kinks.
 _STEPS = {tf.float64: (1e-8, 4e-9, 2e-9), tf.float32: (3e-3, 1e-3, 3e-4)}
 _TOLERANCE = {tf.float64: 1e-3, tf.float32: 0.2}

@@ -1,8 +1,8 @@
 r"""Directional derivatives of a whole batch at once: :math:`\langle v, \nabla\ell_j\rangle` for every j.
 
-Both functions take ``(function, point, vector)``, with the point and the vector flat, and return the directional
-derivative of the tensor that the function returns: losses ``(n,)`` or outputs. TensorFlow's forward mode costs
-no less than two reverse passes and fails on loops, so it is not among them.
+Both functions take ``(function, point, vector)``, with the point and the vector flat, and return the
+directional derivative of the tensor that the function returns: losses ``(n,)`` or outputs. TensorFlow's forward
+mode costs no less than two reverse passes and fails on loops, so it is not among them.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ def compiled(function: Callable[..., Any], *leading: Any) -> Any:
     It is traced once for every combination of shapes, as its arguments are tensors only. XLA stays off: its
     second derivative of max-pooling is wrong (TensorFlow 2.21), and on the CPU its convolutions are slower.
     """
-
     # A partial, as TensorFlow counts tracings by code, and would warn of those of different functions.
     return tf.function(partial(_traced, function, leading), autograph=False, jit_compile=False)
 

@@ -97,9 +97,9 @@ class TorchBackend(Backend):
             partial(gauss_newton_products, self),
             rehearsal=rehearsal.gauss_newton,
         )
-        self._ensemble = FirstThatWorks(
-            self._vmapped_gradient, self._gradient_each, rehearsal=rehearsal.ensemble
-        )
+        # Batched over models, convolutions take longer on a processor than one model after another.
+        together = () if self.model.has_convolutions_on_cpu else (self._vmapped_gradient,)
+        self._ensemble = FirstThatWorks(*together, self._gradient_each, rehearsal=rehearsal.ensemble)
 
     @classmethod
     def handles(cls, model: Any) -> bool:

@@ -48,6 +48,9 @@ class FunctionalModel:
         self.has_batch_statistics = any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self._training_layers
         )
+        self.has_convolutions_on_cpu = device.type == "cpu" and any(
+            isinstance(layer, nn.modules.conv._ConvNd) for layer in self.module.modules()
+        )
         self.buffer_layout = Layout({})
         self.buffers = self.parameters.new_zeros(0)
         self.untracked_buffers: tuple[str, ...] = ()

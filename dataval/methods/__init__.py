@@ -7,6 +7,7 @@ from dataval.methods.forgetting_events import ForgettingEvents
 from dataval.methods.grand import GraNd
 from dataval.methods.hydra import HyDRA
 from dataval.methods.influence import InfluenceFunction
+from dataval.methods.leave_one_out import LeaveOneOut
 from dataval.methods.mean_loss import MeanLoss
 from dataval.methods.random_values import RandomValues
 from dataval.methods.tracin import TracIn
@@ -19,6 +20,7 @@ __all__ = [
     "GraNd",
     "HyDRA",
     "InfluenceFunction",
+    "LeaveOneOut",
     "MeanLoss",
     "RandomValues",
     "TracIn",

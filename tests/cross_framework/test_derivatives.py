@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("tensorflow")
 
-from tests.backends.support import SEED, assert_near  # noqa: E402
-from tests.cross_framework.conversion import MODELS, cases  # noqa: E402
+from tests.backends.support import SEED, assert_near
+from tests.cross_framework.conversion import MODELS, cases
 
 SAME = 1e-10
 N = 6

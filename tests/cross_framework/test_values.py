@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("tensorflow")
 
-import dataval as dv  # noqa: E402
-from dataval.errors import RunMismatchError  # noqa: E402
-from tests.backends.support import assert_near  # noqa: E402
-from tests.cross_framework.conversion import samples, twins  # noqa: E402
+import dataval as dv
+from dataval.errors import RunMismatchError
+from tests.backends.support import assert_near
+from tests.cross_framework.conversion import samples, twins
 
 OPTIMIZERS = {
     "sgd": dv.SGD(learning_rate=0.05, momentum=0.9, nesterov=True, weight_decay=5e-3),

@@ -111,3 +111,29 @@ def test_self_scores_need_checkpoints(zoo):
     tracin = dv.TracIn(make_learner(zoo), checkpoints="updates").fit(*make_samples())
     with pytest.raises(ValueError, match="choose checkpoints='epochs'"):
         tracin.self_scores()
+
+
+@pytest.mark.filterwarnings("default")  # another library's
+def test_captum_gives_the_same_at_the_same_checkpoints():
+    """TracInCP multiplies by one rate a checkpoint; here every sample is seen once between two of them."""
+    torch = pytest.importorskip("torch")
+    captum = pytest.importorskip("captum.influence")
+    from tests.zoo import torch_models
+
+    learner, samples = make_learner(torch_models, batch_size=5), make_samples()
+    validation = make_samples("mlp", N_VAL, seed=2)
+    run = learner.train(*samples)
+    backend, all_states = states(learner, samples, run)
+
+    def load(model, step):
+        exported = backend.export(all_states[step].parameters, all_states[step].buffers)
+        model.load_state_dict(exported.state_dict())
+        return learner.training.optimizer.learning_rate / 5
+
+    data = torch.utils.data.TensorDataset(torch.from_numpy(samples.X), torch.from_numpy(samples.y))
+    loss = torch.nn.CrossEntropyLoss(reduction="none")
+    tracin = captum.TracInCP(torch_models.mlp(), data, [4, 8, 12], load, loss_fn=loss, batch_size=N)
+    expected = tracin.influence((torch.from_numpy(validation.X), torch.from_numpy(validation.y))).numpy()
+    found = dv.TracIn(learner).fit(*samples, run=run).attribute(*validation)
+    # Float64 sums of the same terms in another order.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.abs(expected).max())

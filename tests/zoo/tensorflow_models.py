@@ -17,6 +17,7 @@ def _seeded(build: Callable[[str], keras.Model]) -> Callable[..., keras.Model]:
     def wrapped(dtype: str = "float64", seed: int = 0) -> keras.Model:
         with seeded(seed):
             model = build("float64")
+            _move_biases(model)
             if dtype == "float64":
                 return model
             other = build(dtype)
@@ -24,6 +25,13 @@ def _seeded(build: Callable[[str], keras.Model]) -> Callable[..., keras.Model]:
         return other
 
     return wrapped
+
+
+def _move_biases(model: keras.Model) -> None:
+    """Draw biases, as PyTorch does: from zeros, units on black pixels and Adam's root would start on a kink."""
+    for variable in model.trainable_variables:
+        if variable.path.endswith("/bias"):
+            variable.assign(keras.random.uniform(variable.shape, -0.3, 0.3, dtype="float64"))
 
 
 @_seeded
