@@ -137,6 +137,19 @@ def test_second_order_through_max_pooling(model):
     assert_near(product, expected, 1e-7)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_units_that_start_on_a_kink_are_no_missing_derivative(dtype):
+    """Zero biases on black pixels put units exactly on ReLU's kink, and tie the entries of a pooling window."""
+    make = {"dtype": dtype}
+    model = keras.Sequential([keras.Input((8, 8, 1), **make), layers.Conv2D(4, 3, activation="relu", **make)])
+    for layer in (layers.MaxPooling2D(2, **make), layers.Flatten(**make), layers.Dense(3, **make)):
+        model.add(layer)
+    X = images(4).X.transpose(0, 2, 3, 1).astype(dtype)
+    X[:, :5] = 0
+    backend = make_backend(model, X, np.arange(4) % 3)
+    backend.check_second_order(backend.batches(dv.data.Data(X, np.arange(4) % 3)).take(np.arange(4)))
+
+
 def test_rolled_loops_work_in_every_form():
     model = keras.Sequential([keras.Input((3, 2), **D), layers.SimpleRNN(4, **D), layers.Dense(3, **D)])
     X, y = features(4)
