@@ -32,7 +32,9 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say what the arguments are
-autodoc_default_options = {"exclude-members": "model_config, model_post_init"}
+autodoc_default_options = {  # what pydantic and scikit-learn add of their own
+    "exclude-members": "model_config, model_post_init, get_metadata_routing, set_fit_request, set_score_request"
+}
 autosummary_generate = False
 
 sphinx_gallery_conf = {
