@@ -11,11 +11,14 @@ from keras import layers
 from dataval_tensorflow.randomness import seeded
 from tests.zoo.data import LENGTH, N_CLASSES, N_FEATURES, N_TOKENS
 
+_SHIFTS = {"cnn_max_pool": 5}
+"""Added to seeds, so that differences with steps of 1e-4 cross no kink of a ReLU and no tie of a maximum."""
+
 
 def _seeded(build: Callable[[str], keras.Model]) -> Callable[..., keras.Model]:
     @wraps(build)
     def wrapped(dtype: str = "float64", seed: int = 0) -> keras.Model:
-        with seeded(seed):
+        with seeded(seed + _SHIFTS.get(build.__name__, 0)):
             model = build("float64")
             _move_biases(model)
             if dtype == "float64":
