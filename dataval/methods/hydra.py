@@ -37,8 +37,9 @@ class HyDRA(DataValuator):
     - ``hessian=True`` is exact: the cotangent of :math:`(\theta_t, \text{slots}_t)` is pulled back through
       every update of the run, at the cost of a few training runs, whatever the number of samples.
     - ``hessian=False`` is the paper's approximation: the gradient's dependence on the parameters is dropped.
-      It costs about one more training run. It predicts retraining poorly, but finds
-      wrong labels well, also where training is chaotic and no derivative predicts anything.
+      It costs about one more training run. It predicts retraining poorly. It may find wrong labels where the
+      exact values don't, also where training is chaotic, but how well depends on the run: compare it with
+      `MeanLoss`.
 
     Where the exact values should predict retraining, ask `verify` whether they do: it is the judge, and
     the growth of the cotangent in ``diagnostics_`` only a hint. For values at the scale of removing many

@@ -307,4 +307,4 @@ def _shorten(name: str, longest: int = 14) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:#.2g}".rstrip(".").replace("-", "\N{MINUS SIGN}")

@@ -73,7 +73,7 @@ fig, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
 for name, hydra in exact.items():
     norms = hydra.diagnostics_["cotangent_norm"]
     ax.semilogy(norms / norms[-1], label=name)
-ax.set(xlabel="update", ylabel="norm of the cotangent, relative to the end")
+ax.set(xlabel="update", ylabel="cotangent norm / its last")
 ax.legend(frameon=False)
 plt.show()
 

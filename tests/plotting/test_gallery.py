@@ -34,7 +34,7 @@ def test_lowest_values_are_shown_in_order():
         ["dog", "(cat)", f"{MINUS}0.25"],
         ["cat", "(correct)", f"{MINUS}0.25"],
         ["dog", "(correct)", f"{MINUS}0.0012"],
-        ["cat", "(correct)", "0.5"],
+        ["cat", "(correct)", "0.50"],
     ]
     for ax, index in zip(display.axes_, display.indices_, strict=True):
         np.testing.assert_array_equal(ax.images[0].get_array(), IMAGES[index])
