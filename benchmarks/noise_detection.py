@@ -1,4 +1,9 @@
-"""What every method finds: 2,000 Fashion-MNIST images, 20 % flipped labels, LeNet, 20 epochs, batch 50."""
+"""What every method finds: 2,000 Fashion-MNIST images, 20 % flipped labels, LeNet, 20 epochs, batch 50.
+
+With the learning rate falling to zero along a cosine, and with a constant one. Where a rate stays large the last
+state is one of many that training hops between, and so is the validation gradient there, which the
+hypergradients are about; methods that average over epochs don't mind. The cosine was chosen on seeds 10 to 12.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,14 @@ from _common import LeNet, report
 import dataval as dv
 
 
-def one_seed(seed: int) -> dict[str, Any]:
+SCHEDULES = {"cosine": dv.CosineSchedule(), "constant": dv.ConstantSchedule()}
+
+
+def one_seed(seed: int, schedule: str) -> dict[str, Any]:
     data = dv.datasets.load_fashion_mnist(n_train=2000, n_val=500, seed=seed)
     y, is_noisy = dv.noise.flip_labels(data.y_train, 0.2, seed=seed)
     optimizer = dv.SGD(learning_rate=0.05, momentum=0.9, weight_decay=5e-4)
-    training = dv.Training(optimizer=optimizer, epochs=20, batch_size=50, seed=seed)
+    training = dv.Training(optimizer=optimizer, epochs=20, batch_size=50, schedule=SCHEDULES[schedule], seed=seed)
     learner = dv.Learner(lambda: LeNet(), training=training, progress=False)  # noqa: PLW0108 - it is a class
     run = learner.train(data.X_train, y)
     methods = {
@@ -41,26 +49,31 @@ def one_seed(seed: int) -> dict[str, Any]:
             "auroc": round(found.auroc.value, 3),
             "average_precision": round(found.average_precision.value, 3),
         }
-        print(seed, name, result[name], flush=True)
+        print(schedule, seed, name, result[name], flush=True)
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--schedules", nargs="+", default=list(SCHEDULES), choices=SCHEDULES)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     warnings.simplefilter(
         "ignore", dv.ChaoticTrainingWarning
     )  # what they find is measured, not what they predict
-    runs = [one_seed(seed) for seed in range(arguments.seeds)]
+    report("noise_detection", {name: measure(name, arguments.seeds) for name in arguments.schedules})
+
+
+def measure(schedule: str, n_seeds: int) -> dict[str, Any]:
+    runs = [one_seed(seed, schedule) for seed in range(n_seeds)]
     medians = {
         name: {figure: median(run[name][figure] for run in runs) for figure in runs[0][name]}
         for name in runs[0]
         if name != "seed"
     }
-    report("noise_detection", {"medians": medians, "seeds": runs})
+    return {"medians": medians, "seeds": runs}
 
 
 if __name__ == "__main__":

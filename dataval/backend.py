@@ -38,8 +38,9 @@ from numpy.typing import NDArray
 
 from dataval.data import Data
 from dataval.losses import Loss
+from dataval.optimizers import Optimizer, Slots
 
-__all__ = ["Array", "Backend", "Batches", "Linearization", "Objective", "Signature"]
+__all__ = ["Array", "Backend", "Batches", "Ensemble", "Linearization", "Objective", "Signature"]
 
 Array = Any
 """An array of the backend's framework."""
@@ -109,6 +110,41 @@ class Linearization:
         if callable(self._gradient):
             self._gradient = self._gradient()
         return self._gradient
+
+
+class Ensemble(ABC):
+    """K models that are trained together, each under weights of its own, on the same batches.
+
+    Members that have had the same weights so far are the same model, so an ensemble may start with the first
+    member alone and copy it when the others part from it.
+    """
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many members the next `step` expects weights for."""
+
+    @abstractmethod
+    def fork(self, size: int) -> None:
+        """Have at least `size` members from now on; new ones are copies of the first."""
+
+    @abstractmethod
+    def step(self, batch: Any, weights: Array, seed: int, learning_rate: float, step: int) -> None:
+        """Do update number `step` of every member.
+
+        Parameters
+        ----------
+        batch
+            What `Batches.take` returned.
+        weights : array, shape (size, n)
+        seed : int
+        learning_rate : float
+        step : int
+        """
+
+    @abstractmethod
+    def arrays(self) -> tuple[Array, Slots, Array]:
+        """Return parameters ``(size, P)``, slots and buffers ``(size, S)``, which the next `step` may change."""
 
 
 class Backend(ABC):
@@ -243,6 +279,21 @@ class Backend(ABC):
         `parameters` is ``(K, P)``, `buffers` ``(K, S)`` and `weights` ``(K, n)``; the batch and the seed are
         shared, and every result has the leading axis. Training mode.
         """
+
+    def ensemble(
+        self, parameters: Array, slots: Slots, buffers: Array, optimizer: Optimizer, capacity: int
+    ) -> Ensemble | None:
+        """Return an ensemble of up to `capacity` members that start from these arrays, if there is a fast one.
+
+        Without one (None, the default), `dataval.ensemble.PlainEnsemble` does the same by `ensemble_gradient`
+        and the optimizer's own arithmetic.
+        """
+        return None
+
+    @property
+    def activation_bytes(self) -> int:
+        """Memory that the forward pass of one sample keeps for the backward pass; 0 where it isn't known."""
+        return 0
 
     @abstractmethod
     def loss_jvp(self, parameters: Array, buffers: Array, batch: Any, vector: Array, seed: int) -> Array:

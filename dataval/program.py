@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend
+from dataval.backend import Array, Backend, Ensemble
 from dataval.data import Data
+from dataval.ensemble import PlainEnsemble
 from dataval.optimizers import Slots, clip_by_norm, clip_by_norm_vjp
 from dataval.plan import Plan
 from dataval.training import Training
@@ -115,6 +116,19 @@ class Program:
             state.parameters, state.slots, self._clip(gradient), self._rate(step), step
         )
         return State(parameters, slots, buffers), losses
+
+    def ensemble(self, start: State, capacity: int) -> Ensemble:
+        """Return an ensemble of up to `capacity` members that start from one state."""
+        training, arrays = self.training, (start.parameters, start.slots, start.buffers)
+        fast = None
+        if training.clip_norm is None:
+            fast = self.backend.ensemble(*arrays, training.optimizer, capacity)
+        return fast or PlainEnsemble(self.backend, training, *arrays, capacity)
+
+    def advance(self, ensemble: Ensemble, step: int) -> None:
+        """Do update number `step` of an ensemble, whose members come in the order of the weights ``(K, N)``."""
+        weights = self._scaled_weights(step)[: ensemble.size]
+        ensemble.step(self._batch(step), weights, self._seed(step), self._rate(step), step)
 
     def losses(self, state: State, step: int) -> Array:
         """Return the losses of the batch of update number `step` before it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +23,7 @@ __all__ = ["Measure", "retrain", "retrain_without", "retraining_key"]
 
 _GROUP_BYTES = 2**29
 _COPIES = 8  # states, gradients and temporaries that are alive at a time while a group trains
+_PASSES = 2  # activations are alive together with their gradients
 _MAX_GROUP = 64
 
 
@@ -51,7 +51,7 @@ def retrain(
     Parameters
     ----------
     program : Program
-        What is trained; its own weights play no part.
+        What is trained. Runs that have the program's own weights so far are trained as one.
     start : State
         The state before the first update.
     weights : ndarray of float64, shape (M, N)
@@ -169,7 +169,7 @@ class _Work:
         store = self._store
         names = [_digest(row) for row in rows]
         missing = [i for i, name in enumerate(names) if name not in store]
-        groups = list(_groups(missing, size, self._n_jobs))
+        groups = _groups(missing, size, self._n_jobs)
         with progress_bar("retraining", len(rows), self._progress, len(rows) - len(missing)) as bar:
             parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
             for group, found in zip(groups, parallel(task(rows[g]) for g in groups), strict=True):
@@ -190,8 +190,7 @@ def _train(
         return _run(program, start, objective)[None]
     if len(weights) == 1:
         return _run(program.with_weights(weights[0]), start, objective)[None]
-    state = _repeat(program, start, len(weights))
-    return _run(program.with_weights(weights), state, objective)
+    return _run_together(program, start, weights, objective)
 
 
 def _run(program: Program, state: State, objective: Measure) -> NDArray[np.float64]:
@@ -200,29 +199,56 @@ def _run(program: Program, state: State, objective: Measure) -> NDArray[np.float
     return objective.value(state)
 
 
+def _run_together(
+    program: Program, start: State, weights: NDArray[np.float64], objective: Measure
+) -> NDArray[np.float64]:
+    """Train several runs as one ensemble, each from where it parts from the program's own weights.
+
+    The first member is the run that parts last. Until a run parts, it is the first member.
+    """
+    parting = _parting_steps(program, weights)
+    order = np.argsort(parting, kind="stable")
+    order = np.concatenate([order[-1:], order[:-1]])
+    sorted_parting = parting[order[1:]]
+    together = program.with_weights(weights[order])
+    ensemble = together.ensemble(start, len(order))
+    for step in range(program.plan.n_steps):
+        ensemble.fork(1 + int(np.searchsorted(sorted_parting, step, side="right")))
+        together.advance(ensemble, step)
+    members = np.empty(len(order), dtype=np.int64)
+    members[order] = np.where(np.arange(len(order)) < ensemble.size, np.arange(len(order)), 0)
+    return objective.value(State(*ensemble.arrays()))[members]
+
+
+def _parting_steps(program: Program, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the first update at which each run's weights are not the program's; the number of updates if none."""
+    plan = program.plan
+    parted = np.full(len(weights), plan.n_steps)
+    differs = weights != program.weights
+    for step in reversed(range(plan.n_steps)):
+        parted[differs[:, plan.batch(step)].any(axis=1)] = step
+    return parted
+
+
 def _without(program: Program, removed: NDArray[np.bool_]) -> Program:
     kept = np.flatnonzero(~removed)
     plan = make_plan(program.training, len(kept))
     return Program(program.backend, program.data.take(kept), program.training, plan, program.weights[kept])
 
 
-def _repeat(program: Program, state: State, times: int) -> State:
-    to_numpy = program.backend.to_numpy
-    rows = [np.repeat(to_numpy(array)[None], times, axis=0) for array in state.arrays()]
-    return program.load(State(rows[0], tuple(rows[1:-1]), rows[-1]))
-
-
 def _choose_group_size(program: Program) -> int:
-    one = state_bytes(program.backend.signature, program.training)
-    return max(1, min(_MAX_GROUP, _GROUP_BYTES // (_COPIES * one)))
+    state = state_bytes(program.backend.signature, program.training)
+    activations = program.backend.activation_bytes * program.training.batch_size
+    return max(1, min(_MAX_GROUP, _GROUP_BYTES // (_COPIES * state + _PASSES * activations)))
 
 
-def _groups(missing: list[int], size: int, n_jobs: int) -> Iterator[list[int]]:
-    if n_jobs != 1 and missing:
-        workers = n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
-        size = max(1, min(size, -(-len(missing) // workers)))
-    for start in range(0, len(missing), size):
-        yield missing[start : start + size]
+def _groups(missing: list[int], size: int, n_jobs: int) -> list[list[int]]:
+    """Share the runs out evenly among as few groups as `size` allows, or as there are processes."""
+    if not missing:
+        return []
+    workers = n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
+    n_groups = min(len(missing), max(workers, -(-len(missing) // size)))
+    return [group.tolist() for group in np.array_split(missing, n_groups)]
 
 
 class _Store:

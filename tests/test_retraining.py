@@ -11,6 +11,7 @@ import dataval as dv
 from dataval import retraining
 from dataval.data import as_data
 from dataval.objective import ValidationObjective
+from dataval.program import Program
 from dataval.retraining import retrain, retrain_without, retraining_key
 from dataval.utility import PerSample, Together, make_utility
 from tests.runs import N, make_learner, make_samples
@@ -54,6 +55,43 @@ def test_other_optimizers_train_in_groups(zoo):
         replay, objective = prepared(zoo, optimizer=optimizer, clip_norm=0.3)
         one_by_one = retrained(replay, objective, group_size=1)
         assert_close(retrained(replay, objective, group_size=4), one_by_one)
+
+
+def leave_outs(replay, at=(0, 3, 9, 12, 19)):
+    """The program's own weights, twice, and one sample less in each of the others."""
+    weights = np.repeat(replay.program.weights[None], 2 + len(at), axis=0)
+    weights[1 + np.arange(len(at)), list(at)] = 0
+    return weights
+
+
+@pytest.mark.parametrize("optimizer", [dv.SGD(learning_rate=0.1, momentum=0.9, dampening=0.2), dv.Adam()])
+@pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm", "dropout"])
+def test_runs_that_part_late_equal_training_one_by_one(zoo, model, optimizer):
+    replay, objective = prepared(zoo, model, optimizer=optimizer)
+    weights = leave_outs(replay)
+    one_by_one = retrained(replay, objective, weights, group_size=1)
+    assert len(set(one_by_one)) == len(weights) - 1
+    assert_close(retrained(replay, objective, weights, group_size=100), one_by_one)
+    assert_close(retrained(replay, objective, weights[1:-1], group_size=100), one_by_one[1:-1])
+
+
+def test_runs_are_one_until_they_part(zoo, monkeypatch):
+    """Not on TensorFlow, which would have to compile its functions for every number of models."""
+    replay, objective = prepared(zoo)
+    sizes, advance = [], Program.advance
+
+    def counted(program, ensemble, step):
+        sizes.append(ensemble.size)
+        advance(program, ensemble, step)
+
+    monkeypatch.setattr(Program, "advance", counted)
+    weights, plan = leave_outs(replay), replay.program.plan
+    retrained(replay, objective, weights, group_size=100)
+    seen = [
+        sum(any(i in plan.batch(s) for s in range(t + 1)) for i in (0, 3, 9, 12, 19)) for t in range(plan.n_steps)
+    ]
+    grows = replay.program.backend.name == "torch"
+    assert sizes == ([1 + n for n in seen] if grows else [len(weights)] * plan.n_steps)
 
 
 def test_processes_give_the_same(zoo):
@@ -156,13 +194,13 @@ def test_finished_results_are_looked_up(zoo, tmp_path, groups):
     replay, objective = prepared(zoo)
     folder = tmp_path / "deep" / "cache"
     first = retrained(replay, objective, folder=folder, group_size=3)
-    assert groups["sizes"] == [3, 3, 1]
+    assert groups["sizes"] == [3, 2, 2]
     np.testing.assert_array_equal(retrained(replay, objective, folder=folder), first)
     np.testing.assert_array_equal(retrained(replay, objective, WEIGHTS[::-1], folder=folder), first[::-1])
-    assert groups["sizes"] == [3, 3, 1]
+    assert groups["sizes"] == [3, 2, 2]
     more = np.concatenate([WEIGHTS, 1 + WEIGHTS[:2]])
     np.testing.assert_array_equal(retrained(replay, objective, more, folder=folder)[:7], first)
-    assert groups["sizes"] == [3, 3, 1, 2]
+    assert groups["sizes"] == [3, 2, 2, 2]
 
 
 def test_results_of_another_key_are_not_used(zoo, tmp_path, groups):

@@ -12,17 +12,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import vmap
 
 from dataval.backend import Backend, Linearization, Objective, Signature
 from dataval.data import Data
 from dataval.losses import Loss
+from dataval.optimizers import Optimizer, Slots
 from dataval_torch import slopes
+from dataval_torch.activations import counted_activations
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.convolutions import FastConvolutions
 from dataval_torch.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
+from dataval_torch.ensembles import (
+    TorchEnsemble,
+    gradients_one_by_one,
+    outputs_one_by_one,
+    vmapped_gradients,
+    vmapped_outputs,
+)
 from dataval_torch.fallback import FirstThatWorks
-from dataval_torch.gradients import batched_vjp, jacobian_rows, quiet_vmap, unused, vmapped_rows
+from dataval_torch.fused_updates import FusedUpdates
+from dataval_torch.gradients import Named, batched_vjp, jacobian_rows, unused, vmapped_rows
 from dataval_torch.layers import differentiable_kernels
 from dataval_torch.losses import (
     check_differentiable,
@@ -47,6 +56,7 @@ __all__ = ["TorchBackend"]
 
 FEW_VECTORS = 3  # fewer directional derivatives than this cost less than per-sample gradients
 _ROW_BYTES = 2**28
+_TOGETHER_BYTES = 2**26
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,9 +107,17 @@ class TorchBackend(Backend):
             partial(gauss_newton_products, self),
             rehearsal=rehearsal.gauss_newton,
         )
-        # Batched over models, convolutions take longer on a processor than one model after another.
-        together = () if self.model.has_convolutions_on_cpu else (self._vmapped_gradient,)
-        self._ensemble = FirstThatWorks(*together, self._gradient_each, rehearsal=rehearsal.ensemble)
+        together = not self.model.has_slow_convolutions
+        self._ensemble = FirstThatWorks(
+            *[partial(vmapped_gradients, self)] * together,
+            partial(gradients_one_by_one, self),
+            rehearsal=rehearsal.ensemble,
+        )
+        self._outputs = FirstThatWorks(
+            *[partial(vmapped_outputs, self)] * together,
+            partial(outputs_one_by_one, self),
+            rehearsal=rehearsal.outputs,
+        )
 
     @classmethod
     def handles(cls, model: Any) -> bool:
@@ -191,17 +209,29 @@ class TorchBackend(Backend):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Losses, gradient of the weighted loss, new buffers."""
         leaves = self.model.leaves(parameters)
-        losses, after = self.train_losses(leaves, buffers, batch, seed)
-        gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
-        return losses.detach(), self.model.layout.join(gradients, parameters), after.detach()
+        losses, after, *gradients = self.leaf_gradients(leaves, buffers, batch, weights, seed)
+        return losses, self.model.layout.join(gradients, parameters), after
 
-    @_with_kernels
     def ensemble_gradient(
         self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`gradient` over a leading axis."""
-        found: tuple[Tensor, Tensor, Tensor] = self._ensemble(parameters, buffers, batch, weights, seed)
-        return found
+        leaves = self.model.leaves(parameters)
+        losses, after, *gradients = self.ensemble_gradients(leaves, buffers, batch, weights, seed)
+        return losses, self.model.layout.join(gradients, parameters), after
+
+    def ensemble(
+        self, parameters: Tensor, slots: Slots, buffers: Tensor, optimizer: Optimizer, capacity: int
+    ) -> TorchEnsemble | None:
+        """Return an ensemble that PyTorch's fused optimizer updates, where there is one."""
+        if not FusedUpdates.can_do(optimizer, self.model.device):
+            return None
+        return TorchEnsemble(self, parameters, slots, buffers, optimizer, capacity)
+
+    @property
+    def activation_bytes(self) -> int:
+        """What autograd kept of a sample when the model was first run."""
+        return self._activation_bytes
 
     @_with_kernels
     def loss_jvp(self, parameters: Tensor, buffers: Tensor, batch: Batch, vector: Tensor, seed: int) -> Tensor:
@@ -278,10 +308,21 @@ class TorchBackend(Backend):
     @torch.no_grad()
     def objective(self, parameters: Tensor, buffers: Tensor, batch: Batch, objective: Objective) -> Tensor:
         """Objective of every sample in evaluation mode."""
-        if parameters.ndim == 2:
-            each = [self.objective(p, b, batch, objective) for p, b in zip(parameters, buffers, strict=True)]
-            return torch.stack(each)
-        return self.eval_values(self.model.layout.named(parameters), buffers, batch, objective)
+        if parameters.ndim == 1:
+            return self.eval_values(self.model.layout.named(parameters), buffers, batch, objective)
+        values_of = objective or self._loss
+        size = max(1, _TOGETHER_BYTES // max(1, self._activation_bytes * len(batch)))
+        return torch.stack(
+            [
+                values_of(outputs, batch.targets)
+                for start in range(0, len(parameters), size)
+                for outputs in self._outputs(
+                    self.model.layout.named(parameters[start : start + size]),
+                    buffers[start : start + size],
+                    batch,
+                )
+            ]
+        )
 
     @_with_kernels
     def objective_gradient(
@@ -353,6 +394,22 @@ class TorchBackend(Backend):
         outputs, after = self.model.train_outputs(leaves, buffers, batch, seed)
         return self._loss(outputs, batch.targets), after
 
+    def leaf_gradients(
+        self, leaves: Named, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> tuple[Tensor, ...]:
+        """Losses, new buffers, and the weighted loss's gradient in each of the leaves."""
+        losses, after = self.train_losses(leaves, buffers, batch, seed)
+        gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
+        return losses.detach(), after.detach(), *gradients
+
+    @_with_kernels
+    def ensemble_gradients(
+        self, leaves: Named, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> tuple[Tensor, ...]:
+        """`leaf_gradients` over a leading axis."""
+        found: tuple[Tensor, ...] = self._ensemble(leaves, buffers, batch, weights, seed)
+        return found
+
     def eval_values(
         self, leaves: dict[str, Tensor], buffers: Tensor, batch: Batch, objective: Objective
     ) -> Tensor:
@@ -374,19 +431,6 @@ class TorchBackend(Backend):
 
         return values
 
-    def _vmapped_gradient(
-        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        leaves = self.model.leaves(parameters)
-
-        def one(named: dict[str, Tensor], own_buffers: Tensor) -> tuple[Tensor, Tensor]:
-            return self.train_losses(named, own_buffers, batch, seed)
-
-        with quiet_vmap():
-            losses, after = vmap(one, randomness="same")(leaves, buffers)
-        gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
-        return losses.detach(), self.model.layout.join(gradients, parameters), after.detach()
-
     def _outer_objective_slopes(
         self, parameters: Tensor, buffers: Tensor, batch: Batch, vectors: Tensor, objective: Objective
     ) -> Tensor:
@@ -400,15 +444,6 @@ class TorchBackend(Backend):
         ]
         return torch.cat(blocks, dim=1)
 
-    def _gradient_each(
-        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        each = [
-            self.gradient(p, b, batch, w, seed) for p, b, w in zip(parameters, buffers, weights, strict=True)
-        ]
-        losses, gradients, after = zip(*each, strict=True)
-        return torch.stack(losses), torch.stack(gradients), torch.stack(after)
-
     def _join_rows(self, gradients: list[Tensor]) -> Tensor:
         return self.model.layout.join(gradients, gradients[0].new_empty(len(gradients[0]), 0))
 
@@ -419,7 +454,9 @@ class TorchBackend(Backend):
         outputs = run_example(self.model, batch)
         check_named_targets(self.loss, outputs, example.targets)
         leaves = self.model.leaves(self.model.parameters)
-        losses, _ = self.train_losses(leaves, self.model.buffers, batch, 0)
+        with counted_activations(list(leaves.values())) as kept:
+            losses, _ = self.train_losses(leaves, self.model.buffers, batch, 0)
+        self._activation_bytes = kept.total // len(batch)
         check_losses(losses, len(batch))
         self.unused = unused(losses, leaves)
         check_repeatable(losses.detach(), self.losses(*self.initial(), batch, 0))

@@ -13,7 +13,7 @@ from torch.func import grad, vmap
 from dataval.errors import InvalidModelError
 from dataval_torch.batches import Batch
 
-__all__ = ["batched_vjp", "jacobian_rows", "quiet_vmap", "unused", "vjp", "vmapped_rows"]
+__all__ = ["Named", "batched_vjp", "jacobian_rows", "quiet_vmap", "unused", "vjp", "vmapped_rows"]
 
 Named = dict[str, Tensor]
 Values = Callable[[Named, Batch], Tensor]

@@ -48,8 +48,10 @@ class FunctionalModel:
         self.has_batch_statistics = any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self._training_layers
         )
-        self.has_convolutions_on_cpu = device.type == "cpu" and any(
-            isinstance(layer, nn.modules.conv._ConvNd) for layer in self.module.modules()
+        # Convolutions that, batched over models on a processor, take longer than one model after another.
+        self.has_slow_convolutions = device.type == "cpu" and any(
+            isinstance(layer, nn.modules.conv._ConvNd) and not isinstance(layer, nn.Conv1d | nn.Conv2d)
+            for layer in self.module.modules()
         )
         self.buffer_layout = Layout({})
         self.buffers = self.parameters.new_zeros(0)

@@ -62,11 +62,15 @@ class Rehearsal:
         arguments = self._model.leaves(self._point()) | {"": self._model.buffers.detach().requires_grad_()}
         return self._backend.values_of(None), arguments, self._example, slice(None)
 
-    def ensemble(self) -> tuple[Tensor, Tensor, Batch, Tensor, int]:
+    def ensemble(self) -> tuple[Named, Tensor, Batch, Tensor, int]:
         """For the gradients of two models at once."""
+        leaves, buffers, batch = self.outputs()
+        return leaves, buffers, batch, buffers.new_ones(2, len(batch)), 0
+
+    def outputs(self) -> tuple[Named, Tensor, Batch]:
+        """For the outputs of two models at once."""
         points = torch.stack([self._point(), self._model.parameters])
-        weights = points.new_ones(2, len(self._example))
-        return points, self._model.buffers.expand(2, -1), self._example, weights, 0
+        return self._model.leaves(points), self._model.buffers.expand(2, -1), self._example
 
     def _along(self, function: Callable[[Named], Tensor]) -> tuple[Callable[[Named], Tensor], Named, Named]:
         named = self._model.layout.named
