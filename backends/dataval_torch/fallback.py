@@ -41,7 +41,7 @@ class FirstThatWorks:
                 return self._ways[0](*args)
             except torch.OutOfMemoryError:
                 raise
-            except (RuntimeError, NotImplementedError, TypeError, ValueError):
+            except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError):
                 del self._ways[0]
         return self._ways[0](*args)
 

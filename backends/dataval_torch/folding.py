@@ -8,29 +8,31 @@ the memory format that has these last, a layer of K small models is one of the s
 - A convolution whose input they share is such a product too, on the unfolded input; otherwise it is a
   convolution with K groups.
 - Pooling treats channels alike, however many there are.
+- The cross-entropy of K models is that of as many images, whose kernels go along the pixels: PyTorch's softmax
+  over a short last axis takes ten times as long.
 
-Everything else is left to vmap.
+Everything else is left to vmap. PyTorch's public way of giving vmap a rule, `torch.autograd.Function.vmap`, does
+the same, but takes longer than a small layer itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch._C import _functorch  # what vmap itself is built from
 from torch.nn import functional as F  # noqa: N812 - everybody calls it that
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["FoldedLayers"]
 
-Dims = tuple[int | None, ...]
-
 
 class FoldedLayers(TorchFunctionMode):
-    """While it is entered, linear layers, convolutions and pooling under vmap are folded."""
+    """While it is entered, linear layers, convolutions, pooling and cross-entropy under vmap are folded."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -40,8 +42,57 @@ class FoldedLayers(TorchFunctionMode):
         return folded(*args, **kwargs or {})
 
 
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:  # noqa: A002 - PyTorch's name
-    return _Linear.apply(input, weight, bias)  # type: ignore[no-untyped-call]
+@dataclass(frozen=True)
+class _Models:
+    """The innermost vmap: which of its tensors differ from model to model, and along which axis."""
+
+    level: int
+    size: int
+
+    @classmethod
+    def among(cls, *tensors: Tensor | None) -> _Models | None:
+        """Return the vmap that is going on if it batches any of the tensors, and no other does."""
+        level = _functorch.maybe_current_level()
+        batched = [t for t in tensors if t is not None and _functorch.is_batchedtensor(t)]
+        if not batched or any(_functorch.maybe_get_level(t) != level for t in batched):
+            return None
+        first = batched[0]
+        return cls(level, _functorch.get_unwrapped(first).shape[_functorch.maybe_get_bdim(first)])
+
+    def leading(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all models, along a leading axis."""
+        if not _functorch.is_batchedtensor(tensor):
+            return tensor.expand(self.size, *tensor.shape)
+        return _functorch.get_unwrapped(tensor).movedim(_functorch.maybe_get_bdim(tensor), 0)
+
+    def among_channels(self, images: Tensor) -> Tensor:
+        """Return images ``(n, K * channels, height, width)`` with the channels last in memory."""
+        return self.leading(images).transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+
+    def rewrap(self, tensor: Tensor, axis: int) -> Tensor:
+        """Hand a result back to vmap."""
+        wrapped: Tensor = _functorch._add_batch_dim(tensor, axis, self.level)
+        return wrapped
+
+
+def _is_shared(*tensors: Tensor | None) -> bool:
+    return not any(t is not None and _functorch.is_batchedtensor(t) for t in tensors)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 - PyTorch's name
+    models = _Models.among(input, weight, bias)
+    if models is None or _is_shared(weight):
+        return F.linear(input, weight, bias)
+    weights = models.leading(weight)
+    biases = None if bias is None else models.leading(bias)
+    if _is_shared(input):
+        flat = F.linear(input, weights.flatten(0, 1), None if biases is None else biases.flatten())
+        return models.rewrap(flat.unflatten(-1, weights.shape[:2]), input.ndim - 1)
+    inputs = models.leading(input)
+    columns = inputs.reshape(models.size, -1, inputs.shape[-1]).mT
+    # With the weights on the left, their gradient comes out in their own memory layout.
+    found = weights @ columns if biases is None else torch.baddbmm(biases.unsqueeze(2), weights, columns)
+    return models.rewrap(found.mT.unflatten(1, inputs.shape[1:-1]), 0)
 
 
 def _conv2d(
@@ -52,11 +103,19 @@ def _conv2d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-) -> Any:
-    if input.ndim != 4:
+) -> Tensor:
+    models = _Models.among(input, weight, bias) if input.ndim == 4 else None
+    if models is None or _is_shared(weight):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    filters = models.leading(weight).flatten(0, 1)
+    biases = None if bias is None else models.leading(bias).flatten()
     options = {"stride": stride, "padding": padding, "dilation": dilation}
-    return _Conv2d.apply(input, weight, bias, options, groups)  # type: ignore[no-untyped-call]
+    if _is_shared(input) and groups == 1:
+        found = _convolve_shared(input, filters, biases, options)
+    else:
+        images = models.among_channels(input)
+        found = F.conv2d(images, filters, biases, groups=models.size * groups, **options)
+    return models.rewrap(found.unflatten(1, (models.size, -1)), 1)
 
 
 def _conv1d(
@@ -67,118 +126,29 @@ def _conv1d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-) -> Any:
+) -> Tensor:
     """Do a convolution along one axis as one along the second of two."""
     if input.ndim != 3:
         return F.conv1d(input, weight, bias, stride, padding, dilation, groups)
-    flat = padding if isinstance(padding, str) else (0, _last(padding))
-    options = {"stride": (1, _last(stride)), "padding": flat, "dilation": (1, _last(dilation))}
-    arguments = input.unsqueeze(-2), weight.unsqueeze(-2), bias, options, groups
-    return _Conv2d.apply(*arguments).squeeze(-2)  # type: ignore[no-untyped-call]
+    flat = padding if isinstance(padding, str) else (0, _along(padding, -1))
+    options = {"stride": (1, _along(stride, -1)), "padding": flat, "dilation": (1, _along(dilation, -1))}
+    return _conv2d(input.unsqueeze(-2), weight.unsqueeze(-2), bias, groups=groups, **options).squeeze(-2)
 
 
-def _last(option: Any) -> int:
-    value: int = option if isinstance(option, int) else option[-1]
-    return value
-
-
-def _pool(function: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
-    if input.ndim != 4 or kwargs.get("return_indices"):
+def _pool(function: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002
+    models = _Models.among(input) if input.ndim == 4 and not kwargs.get("return_indices") else None
+    if models is None:
         return function(input, *args, **kwargs)
-    return _Pool.apply(input, partial(_call, function, args, kwargs))  # type: ignore[no-untyped-call]
+    found = function(models.among_channels(input), *args, **kwargs)
+    return models.rewrap(found.unflatten(1, (models.size, -1)), 1)
 
 
-def _call(function: Callable[..., Any], args: Any, kwargs: Any, x: Tensor) -> Any:
-    return function(x, *args, **kwargs)
-
-
-_POOLING = (F.max_pool2d, torch.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d)
-_FOLDED: dict[Callable[..., Any], Callable[..., Any]] = {
-    F.linear: _linear,
-    torch.conv1d: _conv1d,
-    torch.conv2d: _conv2d,
-    **{function: partial(_pool, function) for function in _POOLING},
-}
-
-
-class _Linear(Function):
-    """Affine map of the last axis. As in the others here, vmap's rule alone is ever differentiated."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def vmap(info: Any, dims: Dims, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, int]:
-        x_dim, weight_dim, bias_dim = dims
-        if weight_dim is None and bias_dim is None:
-            assert x_dim is not None
-            return F.linear(x.movedim(x_dim, 0), weight, bias), 0
-        weight = _leading(weight, weight_dim, info.batch_size)
-        bias = None if bias is None else _leading(bias, bias_dim, info.batch_size)
-        if x_dim is None:
-            flat = F.linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
-            return flat.unflatten(-1, weight.shape[:2]), x.ndim - 1
-        x = x.movedim(x_dim, 0)
-        columns = x.reshape(len(x), -1, x.shape[-1]).mT
-        # With the weights on the left, their gradient comes out in their own memory layout.
-        found = weight @ columns if bias is None else torch.baddbmm(bias.unsqueeze(2), weight, columns)
-        return found.mT.unflatten(1, x.shape[1:-1]), 0
-
-
-class _Conv2d(Function):
-    """Convolution of images."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, options: Any, groups: int) -> Tensor:
-        return F.conv2d(x, weight, bias, groups=groups, **options)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def vmap(
-        info: Any, dims: Dims, x: Tensor, weight: Tensor, bias: Tensor | None, options: Any, groups: int
-    ) -> tuple[Tensor, int]:
-        x_dim, weight_dim, bias_dim = dims[:3]
-        if weight_dim is None and bias_dim is None:
-            assert x_dim is not None
-            images = x.movedim(x_dim, 0)
-            found = F.conv2d(images.flatten(0, 1), weight, bias, groups=groups, **options)
-            return found.unflatten(0, images.shape[:2]), 0
-        weight = _leading(weight, weight_dim, info.batch_size)
-        filters = weight.flatten(0, 1)
-        bias = None if bias is None else _leading(bias, bias_dim, info.batch_size).flatten()
-        if x_dim is None and groups == 1:
-            found = _convolve_shared(x, filters, bias, options)
-        else:
-            images = _among_channels(x.unsqueeze(1).expand(-1, info.batch_size, -1, -1, -1), 1) if (
-                x_dim is None
-            ) else _among_channels(x, x_dim)
-            found = F.conv2d(images, filters, bias, groups=info.batch_size * groups, **options)
-        return found.unflatten(1, weight.shape[:2]), 1
-
-
-class _Pool(Function):
-    """Pooling of images, whatever the function."""
-
-    @staticmethod
-    def forward(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        return function(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def vmap(info: Any, dims: Dims, x: Tensor, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, int]:
-        assert dims[0] is not None
-        return function(_among_channels(x, dims[0])).unflatten(1, (info.batch_size, -1)), 1
+def _cross_entropy(input: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: A002
+    models = _Models.among(input, target) if input.ndim == 2 and target.ndim == 1 else None
+    if models is None or args or kwargs.get("reduction") != "none" or not _is_shared(kwargs.get("weight")):
+        return F.cross_entropy(input, target, *args, **kwargs)
+    pixels = models.leading(input).mT.contiguous()
+    return models.rewrap(F.cross_entropy(pixels, models.leading(target), **kwargs), 0)
 
 
 def _convolve_shared(x: Tensor, filters: Tensor, bias: Tensor | None, options: dict[str, Any]) -> Tensor:
@@ -188,23 +158,26 @@ def _convolve_shared(x: Tensor, filters: Tensor, bias: Tensor | None, options: d
         return F.conv2d(x.contiguous(memory_format=torch.channels_last), filters, bias, **options)
     patches = F.unfold(x, size, **options).mT
     found = F.linear(patches.flatten(0, 1), filters.flatten(1), bias)
-    height = _n_positions(x.shape[2], size[0], options, 0)
+    height = _n_positions(x.shape[2], size[0], **{key: _along(value, 0) for key, value in options.items()})
     return found.view(len(x), height, -1, len(filters)).permute(0, 3, 1, 2)
 
 
-def _n_positions(length: int, size: int, options: dict[str, Any], axis: int) -> int:
-    stride, padding, dilation = (
-        option if isinstance(option, int) else option[axis if len(option) > 1 else 0]
-        for option in (options["stride"], options["padding"], options["dilation"])
-    )
-    n: int = (length + 2 * padding - dilation * (size - 1) - 1) // stride + 1
-    return n
+def _n_positions(length: int, size: int, stride: int, padding: int, dilation: int) -> int:
+    return (length + 2 * padding - dilation * (size - 1) - 1) // stride + 1
 
 
-def _leading(array: Tensor, dim: int | None, size: int) -> Tensor:
-    return array.expand(size, *array.shape) if dim is None else array.movedim(dim, 0)
+def _along(option: Any, axis: int) -> int:
+    """Return what an option, one number or one an axis, says about one axis."""
+    values = [option] if isinstance(option, int) else list(option)
+    value: int = values[axis] if len(values) > 1 else values[0]
+    return value
 
 
-def _among_channels(x: Tensor, dim: int) -> Tensor:
-    """Return images ``(n, K * channels, height, width)`` with the channels last in memory."""
-    return x.movedim(dim, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+_POOLING = (F.max_pool2d, torch.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d)
+_FOLDED: dict[Callable[..., Any], Callable[..., Any]] = {
+    F.linear: _linear,
+    torch.conv1d: _conv1d,
+    torch.conv2d: _conv2d,
+    F.cross_entropy: _cross_entropy,
+    **{function: partial(_pool, function) for function in _POOLING},
+}

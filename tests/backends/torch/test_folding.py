@@ -104,6 +104,17 @@ def test_pooling(pool, dim):
     assert_same(*both_ways(POOLS[pool], [images], (dim,)))
 
 
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"weight": draw(5) ** 2}, {"ignore_index": 1}])
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_cross_entropy(options, dim):
+    targets = torch.tensor([1, 4, 0, 2])
+    logits = draw(K, N, 5).movedim(0, dim)
+    loss = partial(F.cross_entropy, target=targets, reduction="none", **options)
+    assert_same(*both_ways(loss, [logits], (dim,)))
+    mean = partial(F.cross_entropy, target=targets, **options)
+    assert_same(*both_ways(mean, [logits], (dim,)))
+
+
 def test_what_one_model_has_alone_is_not_touched():
     """Nothing there depends on the models, or there is no batch axis."""
     image, weight = draw(2, 8, 7), draw(K, 5, 2, 3, 3)
