@@ -156,8 +156,11 @@ def _convolve_shared(x: Tensor, filters: Tensor, bias: Tensor | None, options: d
     size = filters.shape[2:]
     if isinstance(options["padding"], str) or filters[0].numel() > len(filters):
         return F.conv2d(x.contiguous(memory_format=torch.channels_last), filters, bias, **options)
-    patches = F.unfold(x, size, **options).mT
-    found = F.linear(patches.flatten(0, 1), filters.flatten(1), bias)
+    patches, weights = F.unfold(x, size, **options), filters.flatten(1)
+    if bias is not None:  # as the weight of an input of one, as adding it takes as long as the product
+        patches = F.pad(patches, (0, 0, 0, 1), value=1.0)
+        weights = torch.cat([weights, bias[:, None]], dim=1)
+    found = F.linear(patches.mT.flatten(0, 1), weights)
     height = _n_positions(x.shape[2], size[0], **{key: _along(value, 0) for key, value in options.items()})
     return found.view(len(x), height, -1, len(filters)).permute(0, 3, 1, 2)
 
