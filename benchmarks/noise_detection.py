@@ -1,7 +1,7 @@
 """What every method finds: 2,000 Fashion-MNIST images, 20 % flipped labels, LeNet, 20 epochs, batch 50.
 
-With the learning rate falling to zero along a cosine, and with a constant one. Where a rate stays large the last
-state is one of many that training hops between, and so is the validation gradient there, which the
+With the learning rate falling to zero along a cosine, and with a constant one. Where a rate stays large the
+last state is one of many that training hops between, and so is the validation gradient there, which the
 hypergradients are about; methods that average over epochs don't mind. The cosine was chosen on seeds 10 to 12.
 """
 
@@ -17,7 +17,6 @@ from _common import LeNet, report
 
 import dataval as dv
 
-
 SCHEDULES = {"cosine": dv.CosineSchedule(), "constant": dv.ConstantSchedule()}
 
 
@@ -25,7 +24,9 @@ def one_seed(seed: int, schedule: str) -> dict[str, Any]:
     data = dv.datasets.load_fashion_mnist(n_train=2000, n_val=500, seed=seed)
     y, is_noisy = dv.noise.flip_labels(data.y_train, 0.2, seed=seed)
     optimizer = dv.SGD(learning_rate=0.05, momentum=0.9, weight_decay=5e-4)
-    training = dv.Training(optimizer=optimizer, epochs=20, batch_size=50, schedule=SCHEDULES[schedule], seed=seed)
+    training = dv.Training(
+        optimizer=optimizer, epochs=20, batch_size=50, schedule=SCHEDULES[schedule], seed=seed
+    )
     learner = dv.Learner(lambda: LeNet(), training=training, progress=False)  # noqa: PLW0108 - it is a class
     run = learner.train(data.X_train, y)
     methods = {

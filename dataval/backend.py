@@ -129,22 +129,28 @@ class Ensemble(ABC):
         """Have at least `size` members from now on; new ones are copies of the first."""
 
     @abstractmethod
-    def step(self, batch: Any, weights: Array, seed: int, learning_rate: float, step: int) -> None:
+    def step(
+        self, samples: NDArray[np.int64], weights: Array, seed: int, learning_rate: float, step: int
+    ) -> None:
         """Do update number `step` of every member.
 
         Parameters
         ----------
-        batch
-            What `Batches.take` returned.
+        samples : ndarray of int64, shape (n,)
+            The batch.
         weights : array, shape (size, n)
+            Of the batch's samples, for each member.
         seed : int
+            Of the random draws.
         learning_rate : float
+            Of this update.
         step : int
+            Its number, from 0.
         """
 
     @abstractmethod
-    def arrays(self) -> tuple[Array, Slots, Array]:
-        """Return parameters ``(size, P)``, slots and buffers ``(size, S)``, which the next `step` may change."""
+    def arrays(self) -> tuple[Array, Array]:
+        """Return parameters ``(size, P)`` and buffers ``(size, S)``."""
 
 
 class Backend(ABC):
@@ -281,9 +287,17 @@ class Backend(ABC):
         """
 
     def ensemble(
-        self, parameters: Array, slots: Slots, buffers: Array, optimizer: Optimizer, capacity: int
+        self,
+        parameters: Array,
+        slots: Slots,
+        buffers: Array,
+        optimizer: Optimizer,
+        batches: Batches,
+        capacity: int,
     ) -> Ensemble | None:
         """Return an ensemble of up to `capacity` members that start from these arrays, if there is a fast one.
+
+        `batches` are the training samples.
 
         Without one (None, the default), `dataval.ensemble.PlainEnsemble` does the same by `ensemble_gradient`
         and the optimizer's own arithmetic.

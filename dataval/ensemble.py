@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend, Ensemble
+from dataval.backend import Array, Backend, Batches, Ensemble
 from dataval.optimizers import Slots, clip_by_norm
 from dataval.training import Training
 
@@ -24,6 +23,8 @@ class PlainEnsemble(Ensemble):
     slots : tuple of array, shape (P,)
     buffers : array, shape (S,)
         What every member starts from.
+    batches : Batches
+        The training samples.
     capacity : int
         How many members there are.
     """
@@ -35,9 +36,10 @@ class PlainEnsemble(Ensemble):
         parameters: Array,
         slots: Slots,
         buffers: Array,
+        batches: Batches,
         capacity: int,
     ) -> None:
-        self._backend, self._training = backend, training
+        self._backend, self._training, self._batches = backend, training, batches
         self._parameters, self._buffers = self._repeat(parameters, capacity), self._repeat(buffers, capacity)
         self._slots = tuple(self._repeat(slot, capacity) for slot in slots)
         self._size = capacity
@@ -50,8 +52,11 @@ class PlainEnsemble(Ensemble):
     def fork(self, size: int) -> None:
         """Do nothing: all members are there."""
 
-    def step(self, batch: Any, weights: Array, seed: int, learning_rate: float, step: int) -> None:
+    def step(
+        self, samples: NDArray[np.int64], weights: Array, seed: int, learning_rate: float, step: int
+    ) -> None:
         """Do one update of every member."""
+        batch = self._batches.take(samples)
         _, gradient, self._buffers = self._backend.ensemble_gradient(
             self._parameters, self._buffers, batch, weights, seed
         )
@@ -61,9 +66,9 @@ class PlainEnsemble(Ensemble):
             self._parameters, self._slots, gradient, learning_rate, step
         )
 
-    def arrays(self) -> tuple[Array, Slots, Array]:
-        """Return parameters, slots and buffers with a leading axis."""
-        return self._parameters, self._slots, self._buffers
+    def arrays(self) -> tuple[Array, Array]:
+        """Return parameters and buffers with a leading axis."""
+        return self._parameters, self._buffers
 
     def _repeat(self, array: Array, times: int) -> Array:
         return self._backend.from_numpy(np.repeat(self._backend.to_numpy(array)[None], times, axis=0))

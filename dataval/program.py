@@ -122,13 +122,13 @@ class Program:
         training, arrays = self.training, (start.parameters, start.slots, start.buffers)
         fast = None
         if training.clip_norm is None:
-            fast = self.backend.ensemble(*arrays, training.optimizer, capacity)
-        return fast or PlainEnsemble(self.backend, training, *arrays, capacity)
+            fast = self.backend.ensemble(*arrays, training.optimizer, self._batches, capacity)
+        return fast or PlainEnsemble(self.backend, training, *arrays, self._batches, capacity)
 
     def advance(self, ensemble: Ensemble, step: int) -> None:
         """Do update number `step` of an ensemble, whose members come in the order of the weights ``(K, N)``."""
         weights = self._scaled_weights(step)[: ensemble.size]
-        ensemble.step(self._batch(step), weights, self._seed(step), self._rate(step), step)
+        ensemble.step(self.plan.batch(step), weights, self._seed(step), self._rate(step), step)
 
     def losses(self, state: State, step: int) -> Array:
         """Return the losses of the batch of update number `step` before it."""

@@ -24,7 +24,7 @@ __all__ = ["Measure", "retrain", "retrain_without", "retraining_key"]
 _GROUP_BYTES = 2**29
 _COPIES = 8  # states, gradients and temporaries that are alive at a time while a group trains
 _PASSES = 2  # activations are alive together with their gradients
-_MAX_GROUP = 64
+_MAX_GROUP = 256
 
 
 class Measure(Protocol):
@@ -217,11 +217,12 @@ def _run_together(
         together.advance(ensemble, step)
     members = np.empty(len(order), dtype=np.int64)
     members[order] = np.where(np.arange(len(order)) < ensemble.size, np.arange(len(order)), 0)
-    return objective.value(State(*ensemble.arrays()))[members]
+    parameters, buffers = ensemble.arrays()
+    return objective.value(State(parameters, (), buffers))[members]
 
 
 def _parting_steps(program: Program, weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the first update at which each run's weights are not the program's; the number of updates if none."""
+    """Return the first update at which each run's weights aren't the program's, or the number of updates."""
     plan = program.plan
     parted = np.full(len(weights), plan.n_steps)
     differs = weights != program.weights

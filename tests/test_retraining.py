@@ -88,7 +88,8 @@ def test_runs_are_one_until_they_part(zoo, monkeypatch):
     weights, plan = leave_outs(replay), replay.program.plan
     retrained(replay, objective, weights, group_size=100)
     seen = [
-        sum(any(i in plan.batch(s) for s in range(t + 1)) for i in (0, 3, 9, 12, 19)) for t in range(plan.n_steps)
+        sum(any(i in plan.batch(s) for s in range(t + 1)) for i in (0, 3, 9, 12, 19))
+        for t in range(plan.n_steps)
     ]
     grows = replay.program.backend.name == "torch"
     assert sizes == ([1 + n for n in seen] if grows else [len(weights)] * plan.n_steps)

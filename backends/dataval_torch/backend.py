@@ -13,23 +13,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dataval.backend import Backend, Linearization, Objective, Signature
+from dataval.backend import Backend, Batches, Linearization, Objective, Signature
 from dataval.data import Data
-from dataval.losses import Loss
+from dataval.losses import Loss, NamedLoss, resolve_loss
 from dataval.optimizers import Optimizer, Slots
 from dataval_torch import slopes
 from dataval_torch.activations import counted_activations
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.convolutions import FastConvolutions
 from dataval_torch.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
+from dataval_torch.dual_form import DualLayer, find_dual_layer
 from dataval_torch.ensembles import (
     TorchEnsemble,
     gradients_one_by_one,
+    losses_together,
     outputs_one_by_one,
     vmapped_gradients,
     vmapped_outputs,
 )
-from dataval_torch.fallback import FirstThatWorks
+from dataval_torch.fallback import UNSUPPORTED, FirstThatWorks, agree
 from dataval_torch.fused_updates import FusedUpdates
 from dataval_torch.gradients import Named, batched_vjp, jacobian_rows, unused, vmapped_rows
 from dataval_torch.layers import differentiable_kernels
@@ -221,12 +223,19 @@ class TorchBackend(Backend):
         return losses, self.model.layout.join(gradients, parameters), after
 
     def ensemble(
-        self, parameters: Tensor, slots: Slots, buffers: Tensor, optimizer: Optimizer, capacity: int
+        self,
+        parameters: Tensor,
+        slots: Slots,
+        buffers: Tensor,
+        optimizer: Optimizer,
+        batches: Batches,
+        capacity: int,
     ) -> TorchEnsemble | None:
         """Return an ensemble that PyTorch's fused optimizer updates, where there is one."""
         if not FusedUpdates.can_do(optimizer, self.model.device):
             return None
-        return TorchEnsemble(self, parameters, slots, buffers, optimizer, capacity)
+        own = cast("TorchBatches", batches)
+        return TorchEnsemble(self, parameters, slots, buffers, optimizer, own, capacity)
 
     @property
     def activation_bytes(self) -> int:
@@ -310,19 +319,9 @@ class TorchBackend(Backend):
         """Objective of every sample in evaluation mode."""
         if parameters.ndim == 1:
             return self.eval_values(self.model.layout.named(parameters), buffers, batch, objective)
-        values_of = objective or self._loss
         size = max(1, _TOGETHER_BYTES // max(1, self._activation_bytes * len(batch)))
-        return torch.stack(
-            [
-                values_of(outputs, batch.targets)
-                for start in range(0, len(parameters), size)
-                for outputs in self._outputs(
-                    self.model.layout.named(parameters[start : start + size]),
-                    buffers[start : start + size],
-                    batch,
-                )
-            ]
-        )
+        members = [slice(start, start + size) for start in range(0, len(parameters), size)]
+        return torch.cat([self._values_of_each(parameters[m], buffers[m], batch, objective) for m in members])
 
     @_with_kernels
     def objective_gradient(
@@ -410,6 +409,56 @@ class TorchBackend(Backend):
         found: tuple[Tensor, ...] = self._ensemble(leaves, buffers, batch, weights, seed)
         return found
 
+    @_with_kernels
+    def dual_gradients(
+        self,
+        name: str,
+        known: Tensor,
+        leaves: Named,
+        buffers: Tensor,
+        batch: Batch,
+        weights: Tensor,
+        seed: int,
+    ) -> tuple[Tensor, ...]:
+        """Gradients of the known outputs ``(K, n, out)`` of the layer with this name, and of the leaves."""
+        known = known.detach().requires_grad_()
+        found = vmapped_gradients(self, {name: known, **leaves}, buffers, batch, weights, seed, known)
+        return found[2:]
+
+    @_with_kernels
+    def dual_layer(
+        self,
+        parameters: Tensor,
+        slots: Slots,
+        batches: TorchBatches,
+        optimizer: Optimizer,
+        capacity: int,
+    ) -> DualLayer | None:
+        """Return the layer that members of an ensemble have in its dual form, if that works and is faster."""
+        try:
+            layer = find_dual_layer(self, parameters, slots, batches, optimizer, capacity)
+            return layer if layer is not None and self._is_right(layer, parameters, batches) else None
+        except torch.OutOfMemoryError:
+            raise
+        except UNSUPPORTED:
+            return None
+
+    def _is_right(self, layer: DualLayer, parameters: Tensor, batches: TorchBatches) -> bool:
+        """Whether a layer's dual form gives the gradients that autograd gives, for some samples."""
+        few = np.arange(min(len(batches), 4))
+        batch, weights = batches.take(few), parameters.new_ones(1, len(few))
+        expected = self.leaf_gradients(self.model.leaves(parameters), self.model.buffers, batch, weights[0], 0)[
+            2:
+        ]
+        leaves = self.model.leaves(parameters[None])
+        del leaves[layer.name]
+        rows = torch.from_numpy(few).to(parameters.device)
+        errors, *others = self.dual_gradients(
+            layer.name, layer.outputs(rows), leaves, self.model.buffers[None], batch, weights, 0
+        )
+        found = {layer.name: layer.gradient_of(errors, rows)} | dict(zip(leaves, others, strict=True))
+        return agree([found[name][0] for name in self.model.layout.names], expected)
+
     def eval_values(
         self, leaves: dict[str, Tensor], buffers: Tensor, batch: Batch, objective: Objective
     ) -> Tensor:
@@ -421,6 +470,16 @@ class TorchBackend(Backend):
     def output_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Losses of given outputs."""
         return self._loss(outputs, targets)
+
+    def _values_of_each(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, objective: Objective
+    ) -> Tensor:
+        """Objective values of several models ``(K, n)``."""
+        outputs = self._outputs(self.model.layout.named(parameters), buffers, batch)
+        if objective is None and isinstance(outputs, Tensor) and isinstance(resolve_loss(self.loss), NamedLoss):
+            return losses_together(self._loss, outputs, batch.targets)
+        values_of = objective or self._loss
+        return torch.stack([values_of(own, batch.targets) for own in outputs])
 
     def values_of(self, objective: Objective) -> Callable[[dict[str, Tensor], Batch], Tensor]:
         """Return the objective as a function of parameters by name, the buffers among them, and a batch."""

@@ -78,6 +78,9 @@ class TorchBatches:
         self._data = data
         self._resident = self._convert(data) if _fits(data, device) else None
 
+    def __len__(self) -> int:
+        return len(self._data)
+
     def take(self, indices: NDArray[np.int64]) -> Batch:
         """Return the batch of the samples at `indices`."""
         if self._resident is None:

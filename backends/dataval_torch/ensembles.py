@@ -6,21 +6,31 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 
 from dataval.backend import Ensemble
 from dataval.optimizers import Optimizer, Slots
-from dataval_torch.batches import Batch
+from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.folding import FoldedLayers
 from dataval_torch.fused_updates import FusedUpdates
 from dataval_torch.gradients import Named, quiet_vmap
+from dataval_torch.losses import PerSample
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend
 
-__all__ = ["TorchEnsemble", "gradients_one_by_one", "outputs_one_by_one", "vmapped_gradients", "vmapped_outputs"]
+__all__ = [
+    "TorchEnsemble",
+    "gradients_one_by_one",
+    "losses_together",
+    "outputs_one_by_one",
+    "vmapped_gradients",
+    "vmapped_outputs",
+]
 
 
 class TorchEnsemble(Ensemble):
@@ -29,7 +39,7 @@ class TorchEnsemble(Ensemble):
     Parameters
     ----------
     backend : TorchBackend
-    parameters, slots, buffers, optimizer, capacity
+    parameters, slots, buffers, optimizer, batches, capacity
         As in `Backend.ensemble`.
     """
 
@@ -40,11 +50,14 @@ class TorchEnsemble(Ensemble):
         slots: Slots,
         buffers: Tensor,
         optimizer: Optimizer,
+        batches: TorchBatches,
         capacity: int,
     ) -> None:
         self._backend, self._layout, self._optimizer = backend, backend.model.layout, optimizer
-        self._all_parameters = _rows(self._layout.split(parameters), capacity)
-        self._all_slots = [_rows(self._layout.split(slot), capacity) for slot in slots]
+        self._batches = batches
+        self._dual = backend.dual_layer(parameters, slots, batches, optimizer, capacity)
+        self._all_parameters = self._rows(parameters, capacity)
+        self._all_slots = [self._rows(slot, capacity) for slot in slots]
         self._buffers = buffers[None]
         self._hold(1)
 
@@ -58,45 +71,80 @@ class TorchEnsemble(Ensemble):
         new = size - self._size
         if new <= 0:
             return
-        for array in [*self._all_parameters, *(array for slot in self._all_slots for array in slot)]:
-            array[self._size : size] = array[0]
+        for arrays in (self._all_parameters, *self._all_slots):
+            for array in arrays.values():
+                array[self._size : size] = array[0]
         self._buffers = torch.cat([self._buffers, self._buffers[:1].expand(new, -1)])
+        if self._dual is not None:
+            self._dual.fork(size)
         self._hold(size)
 
-    def step(self, batch: Batch, weights: Tensor, seed: int, learning_rate: float, step: int) -> None:
+    def step(
+        self, samples: NDArray[np.int64], weights: Tensor, seed: int, learning_rate: float, step: int
+    ) -> None:
         """Do one update of every member."""
-        leaves = {
-            name: array.detach().requires_grad_()
-            for name, array in zip(self._layout.names, self._parameters, strict=True)
-        }
-        _, self._buffers, *gradients = self._backend.ensemble_gradients(
-            leaves, self._buffers, batch, weights, seed
-        )
+        leaves = {name: array.detach().requires_grad_() for name, array in self._parameters.items()}
+        batch = self._batches.take(samples)
+        if self._dual is None:
+            found = self._backend.ensemble_gradients(leaves, self._buffers, batch, weights, seed)
+            _, self._buffers, *gradients = found
+        else:
+            rows = torch.from_numpy(np.ascontiguousarray(samples)).to(weights.device)
+            known = self._dual.outputs(rows)
+            errors, *gradients = self._backend.dual_gradients(
+                self._dual.name, known, leaves, self._buffers, batch, weights, seed
+            )
+            self._dual.step(errors, rows, learning_rate, step)
         self._updates.step(gradients, learning_rate, step)
 
-    def arrays(self) -> tuple[Tensor, Slots, Tensor]:
-        """Return parameters, slots and buffers with a leading axis."""
-        slots = tuple(self._layout.join([a[: self._size] for a in slot], self._buffers) for slot in self._all_slots)
-        return self._layout.join(self._parameters, self._buffers), slots, self._buffers
+    def arrays(self) -> tuple[Tensor, Tensor]:
+        """Return parameters and buffers with a leading axis."""
+        parameters = dict(self._parameters)
+        if self._dual is not None:
+            parameters[self._dual.name] = self._dual.weights()
+        pieces = [parameters[name] for name in self._layout.names]
+        return self._layout.join(pieces, self._buffers), self._buffers
+
+    def _rows(self, flat: Tensor, capacity: int) -> Named:
+        """Return room for `capacity` rows of each parameter, with what it starts from in the first."""
+        pieces = self._layout.named(flat)
+        if self._dual is not None:
+            del pieces[self._dual.name]
+        arrays = {name: piece.new_empty((capacity, *piece.shape)) for name, piece in pieces.items()}
+        for name, piece in pieces.items():
+            arrays[name][0] = piece
+        return arrays
 
     def _hold(self, size: int) -> None:
         """Work on the first rows from now on."""
         self._size = size
-        self._parameters = [array[:size] for array in self._all_parameters]
-        slots = [[array[:size] for array in slot] for slot in self._all_slots]
-        of_each = list(zip(*slots, strict=True)) if slots else [()] * len(self._parameters)
-        self._updates = FusedUpdates(self._optimizer, self._parameters, of_each)
+        self._parameters = self._held(self._all_parameters)
+        slots = [self._held(slot) for slot in self._all_slots]
+        of_each = [[slot[name] for slot in slots] for name in self._parameters]
+        self._updates = FusedUpdates(self._optimizer, list(self._parameters.values()), of_each)
+
+    def _held(self, arrays: Named) -> Named:
+        return {name: array[: self._size] for name, array in arrays.items()}
 
 
 def vmapped_gradients(
-    backend: TorchBackend, leaves: Named, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    backend: TorchBackend,
+    leaves: Named,
+    buffers: Tensor,
+    batch: Batch,
+    weights: Tensor,
+    seed: int,
+    known: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Return losses ``(K, n)``, new buffers ``(K, S)`` and the gradients ``(K, *shape)``, all models at once."""
+    """Return losses ``(K, n)``, new buffers ``(K, S)`` and the gradients ``(K, *shape)``, all models at once.
+
+    Where `known` is one of the leaves, it stands for a layer's weights and holds its outputs, see `DualLayer`.
+    """
 
     def one(named: Named, own_buffers: Tensor) -> tuple[Tensor, Tensor]:
         return backend.train_losses(named, own_buffers, batch, seed)
 
-    with quiet_vmap(), _folding(backend):
+    with quiet_vmap(), _folding(backend, known):
         losses, after = vmap(one, randomness="same")(leaves, buffers)
     gradients = torch.autograd.grad(losses, list(leaves.values()), weights, materialize_grads=True)
     return losses.detach(), after.detach(), *gradients
@@ -127,22 +175,22 @@ def vmapped_outputs(backend: TorchBackend, leaves: Named, buffers: Tensor, batch
     return outputs
 
 
+def losses_together(loss: PerSample, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return losses ``(K, n)`` of outputs ``(K, n, ...)``, for a loss that vmap is known to take."""
+    with FoldedLayers():
+        losses: Tensor = vmap(loss, in_dims=(0, None))(outputs, targets)
+    return losses
+
+
 def outputs_one_by_one(backend: TorchBackend, leaves: Named, buffers: Tensor, batch: Batch) -> Sequence[Any]:
     """Return the same, one model after another."""
     return [backend.model.eval_outputs(_member(leaves, k), buffers[k], batch) for k in range(len(buffers))]
 
 
-def _folding(backend: TorchBackend) -> Any:
-    return FoldedLayers() if backend.model.device.type == "cpu" else nullcontext()
+def _folding(backend: TorchBackend, known: Tensor | None = None) -> Any:
+    on_cpu = backend.model.device.type == "cpu"
+    return FoldedLayers(known) if on_cpu or known is not None else nullcontext()
 
 
 def _member(leaves: Named, k: int) -> Named:
     return {name: leaf[k].detach().requires_grad_() for name, leaf in leaves.items()}
-
-
-def _rows(pieces: Sequence[Tensor], capacity: int) -> list[Tensor]:
-    """Return room for `capacity` rows of each piece, with the piece in the first."""
-    arrays = [piece.new_empty((capacity, *piece.shape)) for piece in pieces]
-    for array, piece in zip(arrays, pieces, strict=True):
-        array[0] = piece
-    return arrays

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["FirstThatWorks"]
+__all__ = ["UNSUPPORTED", "FirstThatWorks", "agree"]
+
+UNSUPPORTED = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError)
+"""What PyTorch raises where an operation lacks a derivative or a batching rule."""
 
 
 class FirstThatWorks:
@@ -41,7 +44,7 @@ class FirstThatWorks:
                 return self._ways[0](*args)
             except torch.OutOfMemoryError:
                 raise
-            except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError):
+            except UNSUPPORTED:
                 del self._ways[0]
         return self._ways[0](*args)
 
@@ -49,15 +52,15 @@ class FirstThatWorks:
         if self._rehearsal is None:
             return
         args = self._rehearsal()
-        if not _agree(self._ways[0](*args), self._ways[-1](*args)):
+        if not agree(self._ways[0](*args), self._ways[-1](*args)):
             raise RuntimeError("two ways of computing the same derivative disagree")
         self._rehearsal = None
 
 
-def _agree(found: Tensor | Sequence[Tensor], expected: Tensor | Sequence[Tensor]) -> bool:
+def agree(found: Tensor | Sequence[Tensor], expected: Tensor | Sequence[Tensor]) -> bool:
     """Whether results are equal up to rounding: half the digits, relative to the largest entry of all."""
     if isinstance(found, Tensor) and isinstance(expected, Tensor):
-        return _agree([found], [expected])
+        return agree([found], [expected])
     pairs = [(f, e) for f, e in zip(found, expected, strict=True) if e.numel()]
     scale = max((float(e.abs().max()) for _, e in pairs), default=0.0)
     return all(float((f - e).abs().max()) <= scale * torch.finfo(e.dtype).eps ** 0.5 for f, e in pairs)

@@ -11,8 +11,8 @@ the memory format that has these last, a layer of K small models is one of the s
 - The cross-entropy of K models is that of as many images, whose kernels go along the pixels: PyTorch's softmax
   over a short last axis takes ten times as long.
 
-Everything else is left to vmap. PyTorch's public way of giving vmap a rule, `torch.autograd.Function.vmap`, does
-the same, but takes longer than a small layer itself.
+Everything else is left to vmap. PyTorch's public way of giving vmap a rule, `torch.autograd.Function.vmap`,
+does the same, but takes longer than a small layer itself.
 """
 
 from __future__ import annotations
@@ -32,12 +32,23 @@ __all__ = ["FoldedLayers"]
 
 
 class FoldedLayers(TorchFunctionMode):
-    """While it is entered, linear layers, convolutions, pooling and cross-entropy under vmap are folded."""
+    """While it is entered, linear layers, convolutions, pooling and cross-entropy under vmap are folded.
+
+    Parameters
+    ----------
+    known : Tensor, shape (K, n, out), optional
+        What a linear layer yields, but for its bias, where these very tensors are given for its weights.
+    """
+
+    def __init__(self, known: Tensor | None = None) -> None:
+        self._known = known
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Replace an operation that has a rule here, and leave everything else as it is."""
+        if func is F.linear and self._known is not None and _is_wrapping(args[1], self._known):
+            return _add_bias(*args, **kwargs or {})
         folded = _FOLDED.get(func, func)
         return folded(*args, **kwargs or {})
 
@@ -52,7 +63,7 @@ class _Models:
     @classmethod
     def among(cls, *tensors: Tensor | None) -> _Models | None:
         """Return the vmap that is going on if it batches any of the tensors, and no other does."""
-        level = _functorch.maybe_current_level()
+        level: Any = _functorch.maybe_current_level()
         batched = [t for t in tensors if t is not None and _functorch.is_batchedtensor(t)]
         if not batched or any(_functorch.maybe_get_level(t) != level for t in batched):
             return None
@@ -79,6 +90,18 @@ def _is_shared(*tensors: Tensor | None) -> bool:
     return not any(t is not None and _functorch.is_batchedtensor(t) for t in tensors)
 
 
+def _is_wrapping(tensor: Tensor, content: Tensor) -> bool:
+    return _functorch.is_batchedtensor(tensor) and _functorch.get_unwrapped(tensor) is content
+
+
+def _add_bias(input: Tensor, known: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
+    """Return the known outputs of a linear layer that stand in the place of its weights."""
+    models = _Models.among(known)
+    assert models is not None
+    outputs = models.leading(known)
+    return models.rewrap(outputs if bias is None else outputs + models.leading(bias).unsqueeze(1), 0)
+
+
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 - PyTorch's name
     models = _Models.among(input, weight, bias)
     if models is None or _is_shared(weight):
@@ -89,10 +112,17 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         flat = F.linear(input, weights.flatten(0, 1), None if biases is None else biases.flatten())
         return models.rewrap(flat.unflatten(-1, weights.shape[:2]), input.ndim - 1)
     inputs = models.leading(input)
-    columns = inputs.reshape(models.size, -1, inputs.shape[-1]).mT
-    # With the weights on the left, their gradient comes out in their own memory layout.
-    found = weights @ columns if biases is None else torch.baddbmm(biases.unsqueeze(2), weights, columns)
-    return models.rewrap(found.mT.unflatten(1, inputs.shape[1:-1]), 0)
+    found = _products(weights, biases, inputs.reshape(models.size, -1, inputs.shape[-1]))
+    return models.rewrap(found.unflatten(1, inputs.shape[1:-1]), 0)
+
+
+def _products(weights: Tensor, biases: Tensor | None, rows: Tensor) -> Tensor:
+    """Return ``rows @ weights.mT + biases`` with the larger of its two gradients contiguous in memory."""
+    if rows.shape[1] < weights.shape[1]:
+        columns = rows.mT
+        found = weights @ columns if biases is None else torch.baddbmm(biases.unsqueeze(2), weights, columns)
+        return found.mT
+    return rows @ weights.mT if biases is None else torch.baddbmm(biases.unsqueeze(1), rows, weights.mT)
 
 
 def _conv2d(

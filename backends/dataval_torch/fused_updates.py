@@ -31,7 +31,7 @@ class FusedUpdates:
         self, optimizer: Optimizer, parameters: Sequence[Tensor], slots: Sequence[Sequence[Tensor]]
     ) -> None:
         self._optimizer, self._parameters, self._slots = optimizer, parameters, slots
-        self._theirs = _torch_optimizer(optimizer, list(parameters))
+        self._theirs = _torch_optimizer(optimizer, list(parameters)) if parameters else None
 
     @staticmethod
     def can_do(optimizer: Optimizer, device: torch.device) -> bool:
@@ -40,6 +40,8 @@ class FusedUpdates:
 
     def step(self, gradients: Sequence[Tensor], learning_rate: float, step: int) -> None:
         """Do update number `step`."""
+        if self._theirs is None:
+            return
         group = self._theirs.param_groups[0]
         group["lr"] = learning_rate
         if isinstance(self._optimizer, SGD) and step == 0:
@@ -76,4 +78,5 @@ def _torch_optimizer(optimizer: Optimizer, parameters: list[Tensor]) -> torch.op
             "eps": optimizer.epsilon,
             "weight_decay": optimizer.weight_decay,
         }
-    return kind(parameters, **options)
+    theirs: torch.optim.Optimizer = kind(parameters, **options)
+    return theirs

@@ -82,5 +82,4 @@ def test_common_models_keep_the_fast_ways(model, dtype):
         return
     assert case.backend._eval_rows._ways[0] is vmapped_rows
     assert case.backend._rows._ways[0] is vmapped_rows
-    # On a CPU, convolutions of many models at once are slower than one after another.
-    assert len(case.backend._ensemble._ways) == (1 if model.startswith("cnn") else 2)
+    assert len(case.backend._ensemble._ways) == 2

@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 import torch
-from dataval_torch.folding import FoldedLayers
 from torch.func import vmap
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
+
+from dataval_torch.folding import FoldedLayers
 
 K, N = 3, 4
 
@@ -104,7 +105,9 @@ def test_pooling(pool, dim):
     assert_same(*both_ways(POOLS[pool], [images], (dim,)))
 
 
-@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"weight": draw(5) ** 2}, {"ignore_index": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"label_smoothing": 0.1}, {"weight": draw(5) ** 2}, {"ignore_index": 1}]
+)
 @pytest.mark.parametrize("dim", [0, 1, 2])
 def test_cross_entropy(options, dim):
     targets = torch.tensor([1, 4, 0, 2])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dataval_torch.fused_updates import FusedUpdates
 
 import dataval as dv
+from dataval_torch.fused_updates import FusedUpdates
 
 OPTIMIZERS = {
     "sgd": dv.SGD(learning_rate=0.1),
