@@ -21,8 +21,9 @@ from dataval.run import state_bytes
 
 __all__ = ["Measure", "retrain", "retrain_without", "retraining_key"]
 
-_GROUP_BYTES = 2**29
+_STATE_BYTES = 2**29
 _COPIES = 8  # states, gradients and temporaries that are alive at a time while a group trains
+_ACTIVATION_BYTES = 2**27  # more leaves the caches of a processor, which costs more than a larger group gains
 _PASSES = 2  # activations are alive together with their gradients
 _MAX_GROUP = 256
 
@@ -238,9 +239,9 @@ def _without(program: Program, removed: NDArray[np.bool_]) -> Program:
 
 
 def _choose_group_size(program: Program) -> int:
-    state = state_bytes(program.backend.signature, program.training)
-    activations = program.backend.activation_bytes * program.training.batch_size
-    return max(1, min(_MAX_GROUP, _GROUP_BYTES // (_COPIES * state + _PASSES * activations)))
+    state = _COPIES * state_bytes(program.backend.signature, program.training)
+    activations = _PASSES * program.backend.activation_bytes * program.training.batch_size
+    return max(1, min(_MAX_GROUP, _STATE_BYTES // state, _ACTIVATION_BYTES // max(1, activations)))
 
 
 def _groups(missing: list[int], size: int, n_jobs: int) -> list[list[int]]:
