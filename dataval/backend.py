@@ -1,7 +1,7 @@
 """The backend contract: the loss of one model and its derivatives, and nothing else.
 
 A backend turns a framework's model and a per-sample loss into pure functions of one flat parameter vector.
-It knows no optimizer, no trajectory and no valuation method, so that adding a framework means writing
+It needs to know no optimizer, no trajectory and no valuation method, so that adding a framework means writing
 this one class. Everything above it does arithmetic on the arrays that a backend returns with ``+ - * / **``
 alone and converts the rest through `Backend.to_numpy` and `Backend.from_numpy`.
 
