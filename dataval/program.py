@@ -84,7 +84,7 @@ class Program:
         self._n_rows = max(1, row_bytes // (8 * max(1, backend.signature.n_parameters)))
 
     def with_weights(self, weights: NDArray[np.float64]) -> Program:
-        """Return the same program under other weights ``(N,)``, or ``(K, N)`` for K runs at once."""
+        """Return the same program under other weights ``(N,)``, or ``(K, N)`` for an `ensemble`."""
         return Program(self.backend, self.data, self.training, self.plan, weights)
 
     def initial_state(self) -> State:
@@ -108,8 +108,7 @@ class Program:
     def step(self, state: State, step: int) -> tuple[State, Array]:
         """Return the state after update number `step`, and the batch's losses before it."""
         weights = self._scaled_weights(step)
-        gradient_of = self.backend.gradient if weights.ndim == 1 else self.backend.ensemble_gradient
-        losses, gradient, buffers = gradient_of(
+        losses, gradient, buffers = self.backend.gradient(
             state.parameters, state.buffers, self._batch(step), weights, self._seed(step)
         )
         parameters, slots = self.training.optimizer.update(

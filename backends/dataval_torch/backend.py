@@ -22,16 +22,8 @@ from dataval_torch.activations import counted_activations
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.convolutions import FastConvolutions
 from dataval_torch.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
-from dataval_torch.dual_form import DualLayer, find_dual_layer
-from dataval_torch.ensembles import (
-    TorchEnsemble,
-    gradients_one_by_one,
-    losses_together,
-    outputs_one_by_one,
-    vmapped_gradients,
-    vmapped_outputs,
-)
-from dataval_torch.fallback import UNSUPPORTED, FirstThatWorks, agree
+from dataval_torch.ensembles import TorchEnsemble
+from dataval_torch.fallback import FirstThatWorks
 from dataval_torch.fused_updates import FusedUpdates
 from dataval_torch.gradients import Named, batched_vjp, jacobian_rows, unused, vmapped_rows
 from dataval_torch.layers import differentiable_kernels
@@ -53,6 +45,13 @@ from dataval_torch.model import (
 from dataval_torch.parameters import Filter
 from dataval_torch.rehearsal import Rehearsal
 from dataval_torch.second_order import check_twice_differentiable, named_layer_error
+from dataval_torch.side_by_side import (
+    gradients_one_by_one,
+    losses_together,
+    outputs_one_by_one,
+    vmapped_gradients,
+    vmapped_outputs,
+)
 
 __all__ = ["TorchBackend"]
 
@@ -110,7 +109,7 @@ class TorchBackend(Backend):
             rehearsal=rehearsal.gauss_newton,
         )
         together = not self.model.has_slow_convolutions
-        self._ensemble = FirstThatWorks(
+        self.side_by_side = FirstThatWorks(
             *[partial(vmapped_gradients, self)] * together,
             partial(gradients_one_by_one, self),
             rehearsal=rehearsal.ensemble,
@@ -406,58 +405,8 @@ class TorchBackend(Backend):
         self, leaves: Named, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
     ) -> tuple[Tensor, ...]:
         """`leaf_gradients` over a leading axis."""
-        found: tuple[Tensor, ...] = self._ensemble(leaves, buffers, batch, weights, seed)
+        found: tuple[Tensor, ...] = self.side_by_side(leaves, buffers, batch, weights, seed)
         return found
-
-    @_with_kernels
-    def dual_gradients(
-        self,
-        name: str,
-        known: Tensor,
-        leaves: Named,
-        buffers: Tensor,
-        batch: Batch,
-        weights: Tensor,
-        seed: int,
-    ) -> tuple[Tensor, ...]:
-        """Gradients of the known outputs ``(K, n, out)`` of the layer with this name, and of the leaves."""
-        known = known.detach().requires_grad_()
-        found = vmapped_gradients(self, {name: known, **leaves}, buffers, batch, weights, seed, known)
-        return found[2:]
-
-    @_with_kernels
-    def dual_layer(
-        self,
-        parameters: Tensor,
-        slots: Slots,
-        batches: TorchBatches,
-        optimizer: Optimizer,
-        capacity: int,
-    ) -> DualLayer | None:
-        """Return the layer that members of an ensemble have in its dual form, if that works and is faster."""
-        try:
-            layer = find_dual_layer(self, parameters, slots, batches, optimizer, capacity)
-            return layer if layer is not None and self._is_right(layer, parameters, batches) else None
-        except torch.OutOfMemoryError:
-            raise
-        except UNSUPPORTED:
-            return None
-
-    def _is_right(self, layer: DualLayer, parameters: Tensor, batches: TorchBatches) -> bool:
-        """Whether a layer's dual form gives the gradients that autograd gives, for some samples."""
-        few = np.arange(min(len(batches), 4))
-        batch, weights = batches.take(few), parameters.new_ones(1, len(few))
-        expected = self.leaf_gradients(self.model.leaves(parameters), self.model.buffers, batch, weights[0], 0)[
-            2:
-        ]
-        leaves = self.model.leaves(parameters[None])
-        del leaves[layer.name]
-        rows = torch.from_numpy(few).to(parameters.device)
-        errors, *others = self.dual_gradients(
-            layer.name, layer.outputs(rows), leaves, self.model.buffers[None], batch, weights, 0
-        )
-        found = {layer.name: layer.gradient_of(errors, rows)} | dict(zip(leaves, others, strict=True))
-        return agree([found[name][0] for name in self.model.layout.names], expected)
 
     def eval_values(
         self, leaves: dict[str, Tensor], buffers: Tensor, batch: Batch, objective: Objective

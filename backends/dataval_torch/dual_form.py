@@ -30,13 +30,16 @@ from torch.overrides import TorchFunctionMode
 
 from dataval.optimizers import SGD, Optimizer
 from dataval_torch.batches import Batch, TorchBatches
+from dataval_torch.fallback import UNSUPPORTED, agree
 from dataval_torch.fused_updates import FusedUpdates
 from dataval_torch.gradients import Named
+from dataval_torch.layers import differentiable_kernels
+from dataval_torch.side_by_side import vmapped_gradients
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend
 
-__all__ = ["DualLayer", "find_dual_layer"]
+__all__ = ["DualLayer", "dual_gradients", "find_dual_layer"]
 
 _CHUNK_SIZE = 500
 
@@ -112,6 +115,23 @@ class DualLayer:
         self._updates = FusedUpdates(self._optimizer, [coefficients], [slots])
 
 
+def dual_gradients(
+    backend: TorchBackend,
+    name: str,
+    known: Tensor,
+    leaves: Named,
+    buffers: Tensor,
+    batch: Batch,
+    weights: Tensor,
+    seed: int,
+) -> tuple[Tensor, ...]:
+    """Return the gradients of the known outputs ``(K, n, out)`` of the layer named, and of the leaves."""
+    known = known.detach().requires_grad_()
+    with differentiable_kernels(backend.model.device):
+        found = vmapped_gradients(backend, {name: known, **leaves}, buffers, batch, weights, seed, known)
+    return found[2:]
+
+
 def find_dual_layer(
     backend: TorchBackend,
     parameters: Tensor,
@@ -123,20 +143,48 @@ def find_dual_layer(
     """Return the layer of a model that may be put in its dual form, and gains by it; None if there is none.
 
     It has to be a linear layer on what only depends on the sample: the first of a model without random draws
-    or statistics of batches in training.
+    or statistics of batches in training. Its gradients must be those that autograd finds.
     """
     model = backend.model
     if type(optimizer) is not SGD or model.is_stochastic or model.buffer_layout.size:
         return None
-    if any(bool(slot.any()) for slot in slots):
+    if any(bool(slot.any()) for slot in slots) or not backend.side_by_side.is_fast():
         return None
     named = model.layout.named(parameters)
+    try:
+        with differentiable_kernels(model.device):
+            layer = _find(backend, named, batches, optimizer, capacity)
+        return layer if layer is not None and _is_right(backend, layer, parameters, batches) else None
+    except torch.OutOfMemoryError:
+        raise
+    except UNSUPPORTED:
+        return None
+
+
+def _find(
+    backend: TorchBackend, named: Named, batches: TorchBatches, optimizer: SGD, capacity: int
+) -> DualLayer | None:
     first = _first_linear(backend, named, batches.take(np.arange(1)))
     if first is None or len(batches) > named[first].shape[1]:
         return None
     chunks = np.split(np.arange(len(batches)), range(_CHUNK_SIZE, len(batches), _CHUNK_SIZE))
     inputs = torch.cat([_inputs_of(backend, named, first, batches.take(chunk)) for chunk in chunks])
     return DualLayer(first, named[first].clone(), inputs, optimizer, capacity)
+
+
+def _is_right(backend: TorchBackend, layer: DualLayer, parameters: Tensor, batches: TorchBatches) -> bool:
+    """Whether a layer's dual form gives the gradients that autograd gives, for some samples."""
+    model, few = backend.model, np.arange(min(len(batches), 4))
+    batch, rows = batches.take(few), torch.from_numpy(few).to(parameters.device)
+    weights = parameters.new_ones(1, len(few))
+    leaves = model.leaves(parameters[None])
+    expected = backend.ensemble_gradients(leaves, model.buffers[None], batch, weights, 0)[2:]
+    others = {name: leaf for name, leaf in leaves.items() if name != layer.name}
+    errors, *gradients = dual_gradients(
+        backend, layer.name, layer.outputs(rows), others, model.buffers[None], batch, weights, 0
+    )
+    found = {layer.name: layer.gradient_of(errors, rows)} | dict(zip(others, gradients, strict=True))
+    return agree([found[name] for name in leaves], expected)
 
 
 class _LinearCalls(TorchFunctionMode):

@@ -38,15 +38,26 @@ class FirstThatWorks:
 
     def __call__(self, *args: Any) -> Any:
         """Call the way in use, moving on where it isn't supported."""
-        while len(self._ways) > 1:
+        while self.is_fast():
             try:
-                self._rehearse()
                 return self._ways[0](*args)
             except torch.OutOfMemoryError:
                 raise
             except UNSUPPORTED:
                 del self._ways[0]
         return self._ways[0](*args)
+
+    def is_fast(self) -> bool:
+        """Whether a way other than the last is in use, which its rehearsal decides."""
+        while len(self._ways) > 1:
+            try:
+                self._rehearse()
+                return True
+            except torch.OutOfMemoryError:
+                raise
+            except UNSUPPORTED:
+                del self._ways[0]
+        return False
 
     def _rehearse(self) -> None:
         if self._rehearsal is None:

@@ -47,8 +47,8 @@ class FoldedLayers(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Replace an operation that has a rule here, and leave everything else as it is."""
-        if func is F.linear and self._known is not None and _is_wrapping(args[1], self._known):
-            return _add_bias(*args, **kwargs or {})
+        if func is F.linear and self._known is not None:
+            return _known_or_linear(self._known, *args, **kwargs or {})
         folded = _FOLDED.get(func, func)
         return folded(*args, **kwargs or {})
 
@@ -90,15 +90,17 @@ def _is_shared(*tensors: Tensor | None) -> bool:
     return not any(t is not None and _functorch.is_batchedtensor(t) for t in tensors)
 
 
-def _is_wrapping(tensor: Tensor, content: Tensor) -> bool:
-    return _functorch.is_batchedtensor(tensor) and _functorch.get_unwrapped(tensor) is content
-
-
-def _add_bias(input: Tensor, known: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
-    """Return the known outputs of a linear layer that stand in the place of its weights."""
-    models = _Models.among(known)
-    assert models is not None
-    outputs = models.leading(known)
+def _known_or_linear(
+    known: Tensor,
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Return the known outputs of a linear layer where they stand in the place of its weights."""
+    models = _Models.among(weight)
+    if models is None or _functorch.get_unwrapped(weight) is not known:
+        return _linear(input, weight, bias)
+    outputs = models.leading(weight)
     return models.rewrap(outputs if bias is None else outputs + models.leading(bias).unsqueeze(1), 0)
 
 

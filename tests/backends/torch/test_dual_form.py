@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import dataval as dv
+from dataval_torch.dual_form import find_dual_layer
 
 N, D = 12, 20
 
@@ -29,8 +30,8 @@ def mlp():
 
 def dual_name(program, state=None):
     start = state or program.initial_state()
-    layer = program.backend.dual_layer(
-        start.parameters, start.slots, program._batches, program.training.optimizer, 2
+    layer = find_dual_layer(
+        program.backend, start.parameters, start.slots, program._batches, program.training.optimizer, 2
     )
     return None if layer is None else layer.name
 
@@ -109,6 +110,35 @@ class Among(nn.Module):
         return self.linear(x - x.mean(0))
 
 
+class ByKeyword(nn.Module):
+    """Calls a linear layer in another way than the modules do, after one that has a dual form."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(D, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return nn.functional.linear(torch.tanh(self.first(x)), weight=self.second.weight, bias=self.second.bias)
+
+
+class Square(torch.autograd.Function):
+    """An operation that vmap knows nothing of."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, bar):
+        return 2 * ctx.saved_tensors[0] * bar
+
+
+class Unbatched(nn.Sequential):
+    def forward(self, x):
+        return self[1](Square.apply(self[0](x)))
+
+
 def frozen_first():
     module = nn.Sequential(nn.Linear(D, 16), nn.Tanh(), nn.Linear(16, 3))
     module[0].requires_grad_(False)
@@ -120,6 +150,9 @@ def test_the_layer_is_the_first_that_is_trained():
     assert dual_name(make_program(frozen_first)) == "2.weight"
     flat = make_program(lambda: nn.Sequential(nn.Flatten(), mlp()), shape=(4, 5))
     assert dual_name(flat) == "1.0.weight"
+    by_keyword = make_program(ByKeyword)
+    assert dual_name(by_keyword) == "first.weight"
+    assert_same_states(by_keyword, np.linspace(0, 1, 2 * N).reshape(2, N), forks=lambda step: 2)
     assert_same_states(make_program(frozen_first), np.linspace(0, 1, 2 * N).reshape(2, N), forks=lambda step: 2)
 
 
@@ -128,6 +161,7 @@ def test_the_layer_is_the_first_that_is_trained():
     [
         Scaled,
         Among,
+        lambda: Unbatched(nn.Linear(D, 4), nn.Linear(4, 3)),
         lambda: Twice(lambda linear, x: linear(x.flip(1))),
         lambda: Twice(lambda linear, x: x @ linear.weight.T),
         lambda: nn.utils.parametrizations.weight_norm(nn.Linear(D, 3)),

@@ -82,4 +82,4 @@ def test_common_models_keep_the_fast_ways(model, dtype):
         return
     assert case.backend._eval_rows._ways[0] is vmapped_rows
     assert case.backend._rows._ways[0] is vmapped_rows
-    assert len(case.backend._ensemble._ways) == 2
+    assert len(case.backend.side_by_side._ways) == 2
