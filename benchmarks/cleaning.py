@@ -21,7 +21,7 @@ from _common import report
 
 import dataval as dv
 from dataval.evaluation import removal_curve
-from dataval.evaluation.removal import mean_interval
+from dataval.metrics.statistics import mean_interval
 from dataval.zoo import named_model
 
 FLIPPED = 0.2

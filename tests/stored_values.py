@@ -72,7 +72,7 @@ def environment(framework: str) -> str:
     names = [line for line in cpu.read_text().splitlines() if "model name" in line] if cpu.is_file() else []
     processor = names[0].split(":")[1].strip() if names else platform.processor()
     threads = str(backend.get_num_threads()) if framework == "torch" else ""
-    return ", ".join([processor, sys.platform, framework, backend.__version__, np.__version__, threads])
+    return f"{processor}, {sys.platform}, {framework}, {backend.__version__}, {np.__version__}, {threads}"
 
 
 def main() -> None:

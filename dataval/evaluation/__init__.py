@@ -1,20 +1,21 @@
 """How good values are: what they find, what they predict, and what chance alone would give."""
 
-from dataval.evaluation.agreement import LeaveOneOutAgreement, leave_one_out_agreement
 from dataval.evaluation.approximation import ApproximationError, approximation_error
 from dataval.evaluation.compare import compare
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
-from dataval.evaluation.fidelity import LinearDatamodelingScore, linear_datamodeling_score
-from dataval.evaluation.noise_detection import (
+from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
+from dataval.evaluation.subsets import retrain_subsets
+from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
+from dataval.metrics.fidelity import LinearDatamodelingScore, SubsetTruth, linear_datamodeling_score
+from dataval.metrics.noise_detection import (
     Metric,
     MetricsAtK,
     NoiseDetectionReport,
     noise_detection,
 )
-from dataval.evaluation.ranking import detection_curve
-from dataval.evaluation.removal import Interval, RemovalCurve, addition_curve, removal_curve
-from dataval.evaluation.stability import RankStability, rank_stability
-from dataval.evaluation.subsets import SubsetTruth, retrain_subsets
+from dataval.metrics.ranking import detection_curve
+from dataval.metrics.stability import RankStability, rank_stability
+from dataval.metrics.statistics import Interval
 
 __all__ = [
     "ApproximationError",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dataval.data import as_data
-from dataval.evaluation.agreement import correlation, rank_correlation
+from dataval.metrics.statistics import correlation, rank_correlation
 from dataval.program import Program
 from dataval.replay import Replay
 

@@ -14,15 +14,16 @@ import numpy.typing as npt
 
 from dataval.data import Data, as_data
 from dataval.errors import ComparisonInterrupted, RunMismatchError
-from dataval.evaluation.agreement import leave_one_out_agreement
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
-from dataval.evaluation.fidelity import linear_datamodeling_score
-from dataval.evaluation.noise_detection import noise_detection
-from dataval.evaluation.ranking import check_values, rank_samples
-from dataval.evaluation.stability import rank_stability
-from dataval.evaluation.subsets import SubsetTruth, retrain_subsets
+from dataval.evaluation.subsets import retrain_subsets
 from dataval.learner import Learner
 from dataval.memory import PeakMemory
+from dataval.metrics.agreement import leave_one_out_agreement
+from dataval.metrics.fidelity import SubsetTruth, linear_datamodeling_score
+from dataval.metrics.noise_detection import noise_detection
+from dataval.metrics.ranking import rank_samples
+from dataval.metrics.stability import rank_stability
+from dataval.metrics.statistics import check_values
 from dataval.progress import progress_bar
 from dataval.run import TrainingRun
 from dataval.training import Training

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dataval.evaluation.agreement import LeaveOneOutAgreement
-from dataval.evaluation.fidelity import LinearDatamodelingScore
-from dataval.evaluation.noise_detection import NoiseDetectionReport
-from dataval.evaluation.stability import RankStability
+from dataval.metrics.agreement import LeaveOneOutAgreement
+from dataval.metrics.fidelity import LinearDatamodelingScore
+from dataval.metrics.noise_detection import NoiseDetectionReport
+from dataval.metrics.stability import RankStability
 
 __all__ = ["Comparison", "MethodResult", "Outcome"]
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import t as student
 
 from dataval.data import Data, as_data
-from dataval.evaluation.ranking import check_values
 from dataval.evaluation.subsets import utility_key
+from dataval.metrics.statistics import Interval, check_values, mean_interval
 from dataval.retraining import retrain_without
 from dataval.training import Training
 from dataval.utility import UtilityLike, make_utility
@@ -22,28 +21,13 @@ from dataval.utility import UtilityLike, make_utility
 if TYPE_CHECKING:
     from dataval.learner import Learner
 
-__all__ = ["Interval", "RemovalCurve", "addition_curve", "mean_interval", "removal_curve"]
+__all__ = ["RemovalCurve", "addition_curve", "removal_curve"]
 
 FloatArray = npt.NDArray[np.float64]
 Kind = Literal["removal", "addition"]
 Order = Literal["lowest", "highest"]
 
 _SHARES = (0.05, 0.1, 0.2, 0.3, 0.4)
-
-
-class Interval(BaseModel):
-    """A mean over seeds with a Student-t confidence interval; no interval for a single seed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean: float
-    low: float | None
-    high: float | None
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{self.mean:.4f}"
-        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
 class RemovalCurve(BaseModel):
@@ -246,16 +230,6 @@ def addition_curve(
     """
     work = _Curve("addition", order, shares, seeds, confidence)
     return work.draw(values, learner, as_data(X, y), X_val, y_val, utility, n_jobs, folder)
-
-
-def mean_interval(numbers: npt.ArrayLike, confidence: float = 0.95) -> Interval:
-    """Return a mean with Student's confidence interval, one number a seed."""
-    found = np.asarray(numbers, dtype=np.float64)
-    mean = float(found.mean())
-    if len(found) < 2:
-        return Interval(mean=mean, low=None, high=None)
-    half = float(student.ppf(0.5 + confidence / 2, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
-    return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
 class _Curve:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from dataval.backend import Objective
 from dataval.data import Data, as_data
 from dataval.losses import Loss, describe_loss
+from dataval.metrics.fidelity import SubsetTruth
 from dataval.retraining import retrain, retraining_key
 from dataval.utility import Utility, UtilityLike, make_utility
 
@@ -20,83 +20,7 @@ if TYPE_CHECKING:
     from dataval.replay import Replay
     from dataval.run import TrainingRun
 
-__all__ = ["SubsetTruth", "retrain_subsets", "retrain_subsets_of", "utility_key"]
-
-
-@dataclass(frozen=True, eq=False)
-class SubsetTruth:
-    """What training without each of K subsets does, to judge any number of methods by.
-
-    Made by `retrain_subsets`, or from retrainings of your own.
-
-    Attributes
-    ----------
-    removed : ndarray of bool, shape (K, N)
-        The samples that each subset leaves out.
-    changes : ndarray of float64, shape (K,)
-        The validation loss after training without them, minus that after training on everything (of a utility
-        where greater is better, the reverse): positive where the subset helped.
-    """
-
-    removed: npt.NDArray[np.bool_]
-    changes: npt.NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        if self.removed.ndim != 2 or self.removed.dtype != np.bool_:
-            raise ValueError(
-                f"removed must be a mask of shape (K, N), got {self.removed.dtype}{self.removed.shape}"
-            )
-        if self.changes.shape != (len(self.removed),):
-            raise ValueError(f"changes must have shape ({len(self.removed)},), got {self.changes.shape}")
-        if not np.isfinite(self.changes).all():
-            raise ValueError("changes must be finite: leave out the subsets whose training failed")
-
-    def __len__(self) -> int:
-        return len(self.changes)
-
-    @property
-    def n_samples(self) -> int:
-        """Number of training samples N."""
-        return int(self.removed.shape[1])
-
-    @property
-    def fraction(self) -> float:
-        """Mean share of the samples that a subset removes."""
-        return float(self.removed.mean())
-
-    def save(self, path: str | Path) -> Path:
-        """Write the truth into one ``.npz`` file (no pickle).
-
-        Parameters
-        ----------
-        path : path
-            The file; its folder is made if needed.
-        """
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as stream:
-            np.savez_compressed(
-                stream, removed=np.packbits(self.removed, axis=1), n=self.n_samples, changes=self.changes
-            )
-        return file
-
-    @classmethod
-    def load(cls, path: str | Path) -> SubsetTruth:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file holds something else.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                removed = np.unpackbits(arrays["removed"], axis=1, count=int(arrays["n"])).astype(bool)
-                return cls(removed, arrays["changes"])
-        except (KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} holds no subset truth: {error}") from error
+__all__ = ["retrain_subsets", "retrain_subsets_of", "utility_key"]
 
 
 def retrain_subsets(

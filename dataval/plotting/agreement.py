@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dataval.evaluation.agreement import correlation, rank_correlation
-from dataval.evaluation.ranking import check_values
+from dataval.metrics.statistics import check_values, correlation, rank_correlation
 from dataval.plotting._style import GREY, INK, OKABE_ITO, SMALL_SIZE, new_axes, tidy
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure, SubFigure
 
-    from dataval.evaluation.fidelity import LinearDatamodelingScore
+    from dataval.metrics.fidelity import LinearDatamodelingScore
 
 __all__ = ["AgreementDisplay"]
 

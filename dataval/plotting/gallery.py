@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dataval.evaluation.ranking import check_values
+from dataval.metrics.statistics import check_values
 from dataval.plotting._style import COLUMN_WIDTH, GREY, INK, LIGHT_GREY, RED, SMALL_SIZE, new_axes
 
 if TYPE_CHECKING:

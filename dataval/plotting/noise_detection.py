@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dataval.evaluation.ranking import detection_curve
+from dataval.metrics.ranking import detection_curve
 from dataval.plotting._style import (
     GREY,
     LINE_STYLES,

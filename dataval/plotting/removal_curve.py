@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataval.evaluation.removal import Interval, RemovalCurve
+from dataval.evaluation.removal import RemovalCurve
+from dataval.metrics.statistics import Interval
 from dataval.plotting._style import GREY, LINE_STYLES, OKABE_ITO, SMALL_SIZE, new_axes, tidy
 
 if TYPE_CHECKING:

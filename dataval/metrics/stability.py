@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from dataval.evaluation.agreement import rank_correlation
-from dataval.evaluation.ranking import check_values
+from dataval.metrics.statistics import check_values, rank_correlation
 
 __all__ = ["RankStability", "rank_stability"]
 

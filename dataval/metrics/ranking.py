@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dataval.metrics.statistics import check_values
+
 __all__ = [
     "LevelCounts",
     "RankedSamples",
     "area_under_recall",
     "auroc",
     "average_precision",
-    "check_values",
     "detection_curve",
     "expected_found",
     "rank_samples",
@@ -189,38 +190,6 @@ def rank_samples(values: npt.ArrayLike, is_noisy: npt.ArrayLike) -> RankedSample
         )
     levels, level_of = np.unique(checked, return_inverse=True)
     return RankedSamples(levels, level_of[mask], level_of[~mask])
-
-
-def check_values(values: npt.ArrayLike) -> FloatArray:
-    """Return values as a finite float64 array of shape (n,), n > 0.
-
-    Raises
-    ------
-    ValueError
-        If they are not real numbers, not one-dimensional, empty, or not finite.
-    """
-    given = np.asarray(values)
-    if given.dtype.kind not in "iuf":
-        raise ValueError(f"values must be real numbers, not of dtype {given.dtype}.")
-    if given.ndim != 1:
-        raise ValueError(
-            f"values must have shape (n_train,), got {given.shape}; average a matrix of "
-            "attributions over its validation samples first: matrix.mean(axis=0)."
-        )
-    if not len(given):
-        raise ValueError("values is empty; give one value for every training sample.")
-    _refuse_not_finite(given)
-    return given.astype(np.float64)
-
-
-def _refuse_not_finite(values: npt.NDArray[np.generic]) -> None:
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise ValueError(
-            f"values holds {len(bad)} entries that are NaN or infinite (the first at index "
-            f"{bad[0]}); they cannot be ranked: remove these samples, or find out why the "
-            "method failed on them."
-        )
 
 
 def _check_mask(is_noisy: npt.ArrayLike) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from dataval.evaluation.ranking import (
+from dataval.metrics.ranking import (
     LevelCounts,
     RankedSamples,
     area_under_recall,
@@ -19,7 +19,7 @@ from dataval.evaluation.ranking import (
     expected_found,
     rank_samples,
 )
-from dataval.evaluation.two_means import f1_score, lower_cluster_size, unit_scaled
+from dataval.metrics.two_means import f1_score, lower_cluster_size, unit_scaled
 
 __all__ = ["Metric", "MetricsAtK", "NoiseDetectionReport", "noise_detection"]
 

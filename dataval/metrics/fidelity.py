@@ -2,20 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import rankdata
 
-from dataval.evaluation.agreement import rank_correlation
-from dataval.evaluation.ranking import check_values
-from dataval.evaluation.subsets import SubsetTruth
+from dataval.metrics.statistics import check_values, rank_correlation, ranks
 
-__all__ = ["LinearDatamodelingScore", "linear_datamodeling_score"]
+__all__ = ["LinearDatamodelingScore", "SubsetTruth", "linear_datamodeling_score"]
 
 FloatArray = npt.NDArray[np.float64]
 
 _N_BOOTSTRAP = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetTruth:
+    """What training without each of K subsets does, to judge any number of methods by.
+
+    Made by `retrain_subsets`, or from retrainings of your own.
+
+    Attributes
+    ----------
+    removed : ndarray of bool, shape (K, N)
+        The samples that each subset leaves out.
+    changes : ndarray of float64, shape (K,)
+        The validation loss after training without them, minus that after training on everything (of a utility
+        where greater is better, the reverse): positive where the subset helped.
+    """
+
+    removed: npt.NDArray[np.bool_]
+    changes: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.removed.ndim != 2 or self.removed.dtype != np.bool_:
+            raise ValueError(
+                f"removed must be a mask of shape (K, N), got {self.removed.dtype}{self.removed.shape}"
+            )
+        if self.changes.shape != (len(self.removed),):
+            raise ValueError(f"changes must have shape ({len(self.removed)},), got {self.changes.shape}")
+        if not np.isfinite(self.changes).all():
+            raise ValueError("changes must be finite: leave out the subsets whose training failed")
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of training samples N."""
+        return int(self.removed.shape[1])
+
+    @property
+    def fraction(self) -> float:
+        """Mean share of the samples that a subset removes."""
+        return float(self.removed.mean())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the truth into one ``.npz`` file (no pickle).
+
+        Parameters
+        ----------
+        path : path
+            The file; its folder is made if needed.
+        """
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as stream:
+            np.savez_compressed(
+                stream, removed=np.packbits(self.removed, axis=1), n=self.n_samples, changes=self.changes
+            )
+        return file
+
+    @classmethod
+    def load(cls, path: str | Path) -> SubsetTruth:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file holds something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                removed = np.unpackbits(arrays["removed"], axis=1, count=int(arrays["n"])).astype(bool)
+                return cls(removed, arrays["changes"])
+        except (KeyError, ValueError, EOFError) as error:
+            raise ValueError(f"{path} holds no subset truth: {error}") from error
 
 
 class LinearDatamodelingScore(BaseModel):
@@ -127,7 +203,7 @@ def linear_datamodeling_score(
 def _bootstrap(predicted: FloatArray, actual: FloatArray, confidence: float, seed: int) -> tuple[float, float]:
     """Percentile interval of the rank correlation over resampled subsets."""
     draws = np.random.default_rng([seed, 3]).integers(0, len(actual), (_N_BOOTSTRAP, len(actual)))
-    left, right = rankdata(predicted[draws], axis=1), rankdata(actual[draws], axis=1)
+    left, right = ranks(predicted[draws]), ranks(actual[draws])
     left, right = left - left.mean(1, keepdims=True), right - right.mean(1, keepdims=True)
     scale = np.sqrt((left**2).sum(1) * (right**2).sum(1))
     found = (left * right).sum(1)[scale > 0] / scale[scale > 0]

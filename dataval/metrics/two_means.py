@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dataval.evaluation.ranking import LevelCounts
+from dataval.metrics.ranking import LevelCounts
 
 __all__ = ["f1_score", "lower_cluster_size", "unit_scaled"]
 

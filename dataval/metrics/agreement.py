@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import rankdata
 
-from dataval.evaluation.ranking import check_values
+from dataval.metrics.statistics import check_values, correlation, rank_correlation
 
-__all__ = ["LeaveOneOutAgreement", "correlation", "leave_one_out_agreement", "rank_correlation"]
+__all__ = ["LeaveOneOutAgreement", "leave_one_out_agreement"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -106,23 +105,3 @@ def leave_one_out_agreement(values: npt.ArrayLike, truth: npt.ArrayLike) -> Leav
         median_relative_error=float(np.median(errors)) if len(errors) else float("nan"),
         n_without_effect=int((~effect).sum()),
     )
-
-
-def correlation(left: FloatArray, right: FloatArray) -> float:
-    """Pearson's correlation; NaN where one side is constant."""
-    if left.min() == left.max() or right.min() == right.max():
-        return float("nan")
-    left, right = _centred(left), _centred(right)
-    return float(np.clip(left @ right / np.sqrt((left @ left) * (right @ right)), -1.0, 1.0))
-
-
-def rank_correlation(left: FloatArray, right: FloatArray) -> float:
-    """Spearman's correlation, ties at their mean rank; NaN where one side is constant."""
-    return correlation(rankdata(left), rankdata(right))
-
-
-def _centred(values: FloatArray) -> FloatArray:
-    """Return values minus their mean, scaled so that squares neither overflow nor vanish."""
-    centred = values / np.abs(values).max()
-    centred = centred - centred.mean()
-    return np.asarray(centred / np.abs(centred).max(), dtype=np.float64)

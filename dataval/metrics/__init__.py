@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: how good values are. Nothing here trains a model or knows a framework."""
