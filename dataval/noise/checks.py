@@ -1,4 +1,4 @@
-"""What `dataval.noise` demands of its input; each check says what is wrong and what to do."""
+"""What all kinds of noise share: checks of the input, and the choice of the samples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
 Seed = int | np.random.Generator
 Layout = Literal["NCHW", "NHWC", "NHW"]
 Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
@@ -125,3 +126,16 @@ def check_pixel(value: float, dtype: np.dtype[Any]) -> float:
     if not np.isfinite(value) or not fits:
         raise ValueError(f"value {value} does not fit images of dtype {dtype}.")
     return value
+
+
+def choose(n: int, fraction: float, rng: np.random.Generator, among: int | None = None) -> Array:
+    """Choose ``round(fraction * n)`` different indices below `among` (n unless given), sorted."""
+    if not 0.0 <= fraction <= 1.0:
+        raise ValueError(f"fraction must lie between 0 and 1, got {fraction}.")
+    count, available = round(fraction * n), n if among is None else among
+    if count > available:
+        raise ValueError(
+            f"fraction {fraction} asks for {count} samples, but only {available} have another "
+            "label than target; lower the fraction."
+        )
+    return np.sort(rng.choice(available, size=count, replace=False))
