@@ -9,11 +9,11 @@ Negative: it hurts.
 """
 
 from dataval import datasets, errors, evaluation, noise, solvers
+from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from dataval.checkpoints import Checkpoints
 from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
 from dataval.evaluation import compare
 from dataval.learner import Learner
-from dataval.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from dataval.methods import (
     EL2N,
     AreaUnderMargin,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend, Batches, Ensemble
+from dataval.backend.contract import Array, Backend, Batches, Ensemble
 from dataval.optimizers import Slots, clip_by_norm
 from dataval.training import Training
 

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from dataval.backend import Backend
+from dataval.backend.contract import Backend
+from dataval.backend.losses import Loss, describe_loss
+from dataval.backend.registry import find_backend, load_backend
 from dataval.checkpoints import Checkpoints
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
-from dataval.losses import Loss, describe_loss
 from dataval.plan import make_plan
 from dataval.program import Program
 from dataval.recording import carry_out
-from dataval.registry import find_backend, load_backend
 from dataval.replay import Replay
 from dataval.run import TrainingRun
 from dataval.training import Training

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend, Objective
+from dataval.backend.contract import Array, Backend, Objective
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.program import State

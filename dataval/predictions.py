@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from dataval.losses import BinaryCrossEntropy, CrossEntropy, Loss, NamedLoss, resolve_loss
+from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, Loss, NamedLoss, resolve_loss
 
 __all__ = ["as_estimator"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend, Ensemble
+from dataval.backend.contract import Array, Backend, Ensemble
 from dataval.data import Data
 from dataval.ensemble import PlainEnsemble
 from dataval.optimizers import Slots, clip_by_norm, clip_by_norm_vjp

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array
+from dataval.backend.contract import Array
 from dataval.errors import TrainingDivergedError, TrainingInterrupted
 from dataval.program import Program, State
 from dataval.progress import progress_bar

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Signature
+from dataval.backend.contract import Signature
 from dataval.checkpoints import Checkpoints
 from dataval.plan import Plan
 from dataval.program import State

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from dataval.backend import Array, Signature
+from dataval.backend.contract import Array, Signature
+from dataval.backend.registry import load_backend
 from dataval.checkpoints import Checkpoints
 from dataval.plan import Plan
 from dataval.program import State
-from dataval.registry import load_backend
 from dataval.run import TrainingRun
 from dataval.training import Training
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend
+from dataval.backend.contract import Array, Backend
 from dataval.program import State
 from dataval.replay import Replay
 

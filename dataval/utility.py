@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Backend, Objective
+from dataval.backend.contract import Backend, Objective
+from dataval.backend.losses import Loss
 from dataval.data import Data
 from dataval.errors import InvalidDataError
-from dataval.losses import Loss
 from dataval.objective import CHUNK_SIZE, ValidationObjective
 from dataval.predictions import as_estimator
 from dataval.program import State

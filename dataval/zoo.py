@@ -11,8 +11,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from dataval.backend.registry import available_backends, load_backend
 from dataval.errors import BackendNotFoundError
-from dataval.registry import available_backends, load_backend
 
 __all__ = ["MODELS", "named_model"]
 

@@ -58,7 +58,7 @@ def test_using_torch_imports_no_other_framework():
 
 
 def test_asking_what_is_installed_imports_nothing():
-    code = "from dataval.registry import available_backends; assert isinstance(available_backends(), tuple)"
+    code = "from dataval.backend.registry import available_backends; assert isinstance(available_backends(), tuple)"
     assert not modules_after(code) & set(FRAMEWORKS)
 
 

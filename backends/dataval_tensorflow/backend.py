@@ -12,9 +12,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from dataval.backend import Backend, Linearization, Objective, Signature
+from dataval.backend.contract import Backend, Linearization, Objective, Signature
+from dataval.backend.losses import Loss
 from dataval.data import Data
-from dataval.losses import Loss
 from dataval_tensorflow.batches import Batch, TensorFlowBatches
 from dataval_tensorflow.curvature import Curvature
 from dataval_tensorflow.evaluation import Evaluation
@@ -49,7 +49,7 @@ _recent = Recent()
 
 
 class TensorFlowBackend(Backend):
-    """See `dataval.backend.Backend`, which documents every method.
+    """See `dataval.backend.contract.Backend`, which documents every method.
 
     Everything is computed by compiled functions, which are traced once for each batch size.
 

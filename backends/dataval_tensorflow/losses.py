@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dataval.errors import InvalidDataError, InvalidModelError
-from dataval.losses import (
+from dataval.backend.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
     Loss,
@@ -18,6 +17,7 @@ from dataval.losses import (
     NamedLoss,
     resolve_loss,
 )
+from dataval.errors import InvalidDataError, InvalidModelError
 
 __all__ = [
     "PerSample",

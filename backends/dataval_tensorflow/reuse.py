@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.data import Data
-from dataval.losses import Loss, NamedLoss, resolve_loss
 from dataval_tensorflow.keras_models import KerasCaller
 from dataval_tensorflow.model import Caller
 

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dataval.backend import Backend, Batches, Linearization, Objective, Signature
+from dataval.backend.contract import Backend, Batches, Linearization, Objective, Signature
+from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.data import Data
-from dataval.losses import Loss, NamedLoss, resolve_loss
 from dataval.optimizers import Optimizer, Slots
 from dataval_torch import slopes
 from dataval_torch.activations import counted_activations
@@ -77,7 +77,7 @@ def _with_kernels(
 
 
 class TorchBackend(Backend):
-    """See `dataval.backend.Backend`, which documents every method.
+    """See `dataval.backend.contract.Backend`, which documents every method.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataval.backend import Ensemble
+from dataval.backend.contract import Ensemble
 from dataval.optimizers import Optimizer, Slots
 from dataval_torch.batches import TorchBatches
 from dataval_torch.dual_form import dual_gradients, find_dual_layer

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dataval.errors import InvalidDataError, InvalidModelError
-from dataval.losses import (
+from dataval.backend.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
     Loss,
@@ -19,6 +18,7 @@ from dataval.losses import (
     NamedLoss,
     resolve_loss,
 )
+from dataval.errors import InvalidDataError, InvalidModelError
 
 __all__ = [
     "PerSample",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dataval.backend import Objective
+from dataval.backend.contract import Objective
+from dataval.backend.losses import Loss, describe_loss
 from dataval.data import Data, as_data
-from dataval.losses import Loss, describe_loss
 from dataval.metrics.fidelity import SubsetTruth
 from dataval.retraining import retrain, retraining_key
 from dataval.utility import Utility, UtilityLike, make_utility

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Objective
+from dataval.backend.contract import Objective
 from dataval.data import Data
 from dataval.errors import ChaoticTrainingWarning
 from dataval.learner import Learner

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend import Objective
+from dataval.backend.contract import Objective
 from dataval.curvature import Curvature, CurvatureKind, TrainingSamples, sample_scale
 from dataval.data import Data
 from dataval.errors import SolverWarning

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend import Objective
+from dataval.backend.contract import Objective
+from dataval.backend.losses import describe_loss
 from dataval.data import Data
 from dataval.estimators import EstimatorRetraining, is_estimator
 from dataval.learner import Learner
-from dataval.losses import describe_loss
 from dataval.methods.base import DataValuator
 from dataval.objective import ValidationObjective
 from dataval.program import Program

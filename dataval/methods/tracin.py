@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend import Array, Objective
+from dataval.backend.contract import Array, Objective
 from dataval.curvature import TrainingSamples
 from dataval.data import Data
 from dataval.learner import Learner

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dataval.backend import Backend
+from dataval.backend.contract import Backend
+from dataval.backend.registry import find_backend
 from dataval.data import Data, as_data
-from dataval.registry import find_backend
 from tests.zoo.data import samples_for
 
 SEED = 7

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import dataval as dv
+from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy
 from dataval.errors import InvalidDataError, InvalidModelError
-from dataval.losses import BinaryCrossEntropy, CrossEntropy
 from tests.backends.support import SEED, assert_near, make_backend, make_case
 from tests.zoo.data import features
 

@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
 
-from dataval.backend import Backend
+from dataval.backend.contract import Backend
 from dataval.errors import BackendNotFoundError
 
 __all__ = ["available_backends", "find_backend", "load_backend"]

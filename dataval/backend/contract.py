@@ -36,8 +36,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.backend.losses import Loss
 from dataval.data import Data
-from dataval.losses import Loss
 from dataval.optimizers import Optimizer, Slots
 
 __all__ = ["Array", "Backend", "Batches", "Ensemble", "Linearization", "Objective", "Signature"]
@@ -193,7 +193,7 @@ class Backend(ABC):
         model
             A model of the framework, or a callable without arguments that builds one.
         loss
-            A name, a `dataval.losses.NamedLoss`, or a function (outputs, targets) -> (n,).
+            A name, a `dataval.backend.losses.NamedLoss`, or a function (outputs, targets) -> (n,).
         device : str
             ``"auto"`` (an accelerator where there is one) or a name that the framework knows.
         params
