@@ -10,10 +10,8 @@ Negative: it hurts.
 
 from dataval import datasets, errors, evaluation, noise, solvers
 from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from dataval.checkpoints import Checkpoints
 from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
 from dataval.evaluation import compare
-from dataval.learner import Learner
 from dataval.methods import (
     EL2N,
     AreaUnderMargin,
@@ -27,10 +25,12 @@ from dataval.methods import (
     RandomValues,
     TracIn,
 )
-from dataval.optimizers import SGD, Adam, AdamW
-from dataval.run import TrainingRun
-from dataval.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
-from dataval.training import Training
+from dataval.training.checkpoints import Checkpoints
+from dataval.training.config import Training
+from dataval.training.learner import Learner
+from dataval.training.optimizers import SGD, Adam, AdamW
+from dataval.training.run import TrainingRun
+from dataval.training.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
 
 __version__ = "0.1.0"
 

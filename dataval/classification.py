@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.errors import InvalidDataError
-from dataval.program import Program, State
 from dataval.progress import progress_bar
-from dataval.replay import Replay
+from dataval.training.program import Program, State
+from dataval.training.replay import Replay
 
 __all__ = ["batch_logits", "check_classifier", "logits_at", "margins", "probabilities"]
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.program import Program, State
+from dataval.training.program import Program, State
 
 __all__ = ["Curvature", "CurvatureKind", "TrainingSamples", "sample_scale"]
 

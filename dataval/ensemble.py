@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.contract import Array, Backend, Batches, Ensemble
-from dataval.optimizers import Slots, clip_by_norm
-from dataval.training import Training
+from dataval.training.config import Training
+from dataval.training.optimizers import Slots, clip_by_norm
 
 __all__ = ["PlainEnsemble"]
 

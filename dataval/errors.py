@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dataval.evaluation.comparison import Comparison
-    from dataval.run import TrainingRun
+    from dataval.training.run import TrainingRun
 
 
 class InvalidDataError(ValueError):

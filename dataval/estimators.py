@@ -14,8 +14,8 @@ from sklearn.metrics import check_scoring, mean_squared_error
 from sklearn.utils import check_consistent_length
 
 from dataval.errors import InvalidDataError
-from dataval.learner import Learner
 from dataval.progress import progress_bar
+from dataval.training.learner import Learner
 
 __all__ = ["EstimatorRetraining", "EstimatorUtilities", "is_estimator"]
 

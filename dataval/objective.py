@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dataval.backend.contract import Array, Backend, Objective
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
-from dataval.program import State
+from dataval.training.program import State
 
 __all__ = ["ValidationObjective"]
 

@@ -13,11 +13,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from dataval.data import Data
-from dataval.plan import make_plan
-from dataval.program import Program, State
 from dataval.progress import progress_bar
-from dataval.replay import Replay
-from dataval.run import state_bytes
+from dataval.training.plan import make_plan
+from dataval.training.program import Program, State
+from dataval.training.replay import Replay
+from dataval.training.run import state_bytes
 
 __all__ = ["Measure", "retrain", "retrain_without", "retraining_key"]
 

@@ -14,7 +14,7 @@ from dataval.data import Data
 from dataval.errors import InvalidDataError
 from dataval.objective import CHUNK_SIZE, ValidationObjective
 from dataval.predictions import as_estimator
-from dataval.program import State
+from dataval.training.program import State
 
 __all__ = ["PerSample", "Score", "Together", "Utility", "UtilityLike", "make_utility"]
 

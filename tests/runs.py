@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import dataval as dv
-from dataval.program import State
+from dataval.training.program import State
 from tests.zoo.data import Samples, samples_for
 
 N = 20

@@ -7,7 +7,7 @@ import pytest
 
 import dataval as dv
 from dataval.errors import InvalidDataError, InvalidModelError
-from dataval.program import Program
+from dataval.training.program import Program
 from tests.runs import N, make_learner, make_samples
 
 X, Y = make_samples()

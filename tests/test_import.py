@@ -38,7 +38,7 @@ def modules_after(code: str) -> set[str]:
 
 def test_the_core_imports_no_framework_and_no_plotting():
     loaded = modules_after("import dataval")
-    assert "dataval.learner" in loaded
+    assert "dataval.training.learner" in loaded
     assert not loaded & {*FRAMEWORKS, *NOT_NEEDED, "dataval_torch", "dataval_tensorflow"}
 
 

@@ -11,8 +11,8 @@ import dataval as dv
 from dataval import retraining
 from dataval.data import as_data
 from dataval.objective import ValidationObjective
-from dataval.program import Program
 from dataval.retraining import retrain, retrain_without, retraining_key
+from dataval.training.program import Program
 from dataval.utility import PerSample, Together, make_utility
 from tests.runs import N, make_learner, make_samples
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dataval.backend.contract import Backend, Batches, Linearization, Objective, Signature
 from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.data import Data
-from dataval.optimizers import Optimizer, Slots
+from dataval.training.optimizers import Optimizer, Slots
 from dataval_torch import slopes
 from dataval_torch.activations import counted_activations
 from dataval_torch.batches import Batch, TorchBatches

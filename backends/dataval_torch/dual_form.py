@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - everybody calls it that
 from torch.overrides import TorchFunctionMode
 
-from dataval.optimizers import SGD, Optimizer
+from dataval.training.optimizers import SGD, Optimizer
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.fallback import UNSUPPORTED, agree
 from dataval_torch.fused_updates import FusedUpdates

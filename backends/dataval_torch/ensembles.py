@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dataval.backend.contract import Ensemble
-from dataval.optimizers import Optimizer, Slots
+from dataval.training.optimizers import Optimizer, Slots
 from dataval_torch.batches import TorchBatches
 from dataval_torch.dual_form import dual_gradients, find_dual_layer
 from dataval_torch.fused_updates import FusedUpdates

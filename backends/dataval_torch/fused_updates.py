@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dataval.optimizers import SGD, Adam, AdamW, Optimizer
+from dataval.training.optimizers import SGD, Adam, AdamW, Optimizer
 
 __all__ = ["FusedUpdates"]
 

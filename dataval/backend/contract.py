@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from dataval.backend.losses import Loss
 from dataval.data import Data
-from dataval.optimizers import Optimizer, Slots
+from dataval.training.optimizers import Optimizer, Slots
 
 __all__ = ["Array", "Backend", "Batches", "Ensemble", "Linearization", "Objective", "Signature"]
 

@@ -16,7 +16,7 @@ from dataval.commands.methods import make_methods
 from dataval.datasets import Dataset
 from dataval.errors import ComparisonInterrupted
 from dataval.evaluation import Comparison, compare
-from dataval.learner import Learner
+from dataval.training.learner import Learner
 from dataval.zoo import named_model
 
 __all__ = ["run_compare"]

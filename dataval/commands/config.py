@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataval.commands.errors import UsageError
-from dataval.optimizers import SGD
-from dataval.training import Training
+from dataval.training.config import Training
+from dataval.training.optimizers import SGD
 
 __all__ = ["CompareConfig", "read_config", "write_config"]
 

@@ -13,12 +13,12 @@ from sklearn.model_selection import KFold
 from dataval.commands.errors import UsageError
 from dataval.commands.tables import Samples, read_samples
 from dataval.data import as_data
-from dataval.learner import Learner
 from dataval.methods import MeanLoss
 from dataval.objective import ValidationObjective
-from dataval.optimizers import Adam
 from dataval.progress import progress_bar
-from dataval.training import Training
+from dataval.training.config import Training
+from dataval.training.learner import Learner
+from dataval.training.optimizers import Adam
 from dataval.zoo import named_model
 
 __all__ = ["DetectMethod", "run_detect", "suspicion_values"]

@@ -9,7 +9,7 @@ import dataval.methods
 from dataval.commands.errors import UsageError
 
 if TYPE_CHECKING:
-    from dataval.learner import Learner
+    from dataval.training.learner import Learner
 
 __all__ = ["METHODS", "make_methods"]
 

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from dataval.data import as_data
 from dataval.metrics.statistics import correlation, rank_correlation
-from dataval.program import Program
-from dataval.replay import Replay
+from dataval.training.program import Program
+from dataval.training.replay import Replay
 
 if TYPE_CHECKING:
     from dataval.methods.base import DataValuator
-    from dataval.program import State
+    from dataval.training.program import State
 
 __all__ = ["ApproximationError", "approximation_error", "values_over_epochs"]
 

@@ -16,7 +16,6 @@ from dataval.data import Data, as_data
 from dataval.errors import ComparisonInterrupted, RunMismatchError
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.subsets import retrain_subsets
-from dataval.learner import Learner
 from dataval.memory import PeakMemory
 from dataval.metrics.agreement import leave_one_out_agreement
 from dataval.metrics.fidelity import SubsetTruth, linear_datamodeling_score
@@ -25,8 +24,9 @@ from dataval.metrics.ranking import rank_samples
 from dataval.metrics.stability import rank_stability
 from dataval.metrics.statistics import check_values
 from dataval.progress import progress_bar
-from dataval.run import TrainingRun
-from dataval.training import Training
+from dataval.training.config import Training
+from dataval.training.learner import Learner
+from dataval.training.run import TrainingRun
 
 if TYPE_CHECKING:
     from dataval.methods.base import DataValuator

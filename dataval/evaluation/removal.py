@@ -15,11 +15,11 @@ from dataval.data import Data, as_data
 from dataval.evaluation.subsets import utility_key
 from dataval.metrics.statistics import Interval, check_values, mean_interval
 from dataval.retraining import retrain_without
-from dataval.training import Training
+from dataval.training.config import Training
 from dataval.utility import UtilityLike, make_utility
 
 if TYPE_CHECKING:
-    from dataval.learner import Learner
+    from dataval.training.learner import Learner
 
 __all__ = ["RemovalCurve", "addition_curve", "removal_curve"]
 

@@ -16,9 +16,9 @@ from dataval.retraining import retrain, retraining_key
 from dataval.utility import Utility, UtilityLike, make_utility
 
 if TYPE_CHECKING:
-    from dataval.learner import Learner
-    from dataval.replay import Replay
-    from dataval.run import TrainingRun
+    from dataval.training.learner import Learner
+    from dataval.training.replay import Replay
+    from dataval.training.run import TrainingRun
 
 __all__ = ["retrain_subsets", "retrain_subsets_of", "utility_key"]
 

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from dataval.classification import batch_logits, check_classifier, margins
 from dataval.data import Data
-from dataval.learner import Learner
 from dataval.methods.base import DataValuator
-from dataval.program import Program
-from dataval.replay import Replay
+from dataval.training.learner import Learner
+from dataval.training.program import Program
+from dataval.training.replay import Replay
 
 __all__ = ["AreaUnderMargin"]
 

@@ -14,12 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError
 from dataval.evaluation.subsets import retrain_subsets_of
-from dataval.learner import Learner
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
-from dataval.program import Program
-from dataval.recording import carry_out
-from dataval.replay import Replay
-from dataval.run import TrainingRun
+from dataval.training.learner import Learner
+from dataval.training.program import Program
+from dataval.training.recording import carry_out
+from dataval.training.replay import Replay
+from dataval.training.run import TrainingRun
 
 __all__ = ["DataValuator"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataval.program import State
-from dataval.replay import Replay
-from dataval.training import Training
+from dataval.training.config import Training
+from dataval.training.program import State
+from dataval.training.replay import Replay
 
 __all__ = ["check_epoch", "state_after"]
 

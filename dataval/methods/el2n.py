@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from dataval.classification import check_classifier, logits_at, probabilities
 from dataval.data import Data
-from dataval.learner import Learner
 from dataval.methods.base import DataValuator
 from dataval.methods.early_epoch import check_epoch, state_after
-from dataval.program import Program
-from dataval.replay import Replay
+from dataval.training.learner import Learner
+from dataval.training.program import Program
+from dataval.training.replay import Replay
 
 __all__ = ["EL2N"]
 

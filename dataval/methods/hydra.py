@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from dataval.backend.contract import Objective
 from dataval.data import Data
 from dataval.errors import ChaoticTrainingWarning
-from dataval.learner import Learner
 from dataval.methods.base import DataValuator
 from dataval.objective import CHUNK_SIZE, ValidationObjective
-from dataval.program import Program, State
 from dataval.progress import progress_bar
-from dataval.replay import Replay
-from dataval.sweep import SweepResult, sweep_backward, sweep_forward
+from dataval.training.learner import Learner
+from dataval.training.program import Program, State
+from dataval.training.replay import Replay
+from dataval.training.sweep import SweepResult, sweep_backward, sweep_forward
 
 __all__ = ["HyDRA"]
 

@@ -15,13 +15,13 @@ from dataval.backend.contract import Objective
 from dataval.curvature import Curvature, CurvatureKind, TrainingSamples, sample_scale
 from dataval.data import Data
 from dataval.errors import SolverWarning
-from dataval.learner import Learner
 from dataval.methods.base import DataValuator
 from dataval.objective import CHUNK_SIZE, ValidationObjective
-from dataval.program import Program
 from dataval.progress import progress_bar
-from dataval.replay import Replay
 from dataval.solvers import LinearSystem, Solver, as_solver
+from dataval.training.learner import Learner
+from dataval.training.program import Program
+from dataval.training.replay import Replay
 from dataval.utility import PerSample
 
 __all__ = ["InfluenceFunction"]

@@ -14,13 +14,13 @@ from dataval.backend.contract import Objective
 from dataval.backend.losses import describe_loss
 from dataval.data import Data
 from dataval.estimators import EstimatorRetraining, is_estimator
-from dataval.learner import Learner
 from dataval.methods.base import DataValuator
 from dataval.objective import ValidationObjective
-from dataval.program import Program
-from dataval.replay import Replay
 from dataval.retraining import Measure, retrain, retrain_without, retraining_key
-from dataval.run import TrainingRun
+from dataval.training.learner import Learner
+from dataval.training.program import Program
+from dataval.training.replay import Replay
+from dataval.training.run import TrainingRun
 from dataval.utility import PerSample, make_utility
 
 __all__ = ["LeaveOneOut"]

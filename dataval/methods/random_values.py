@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Data
-from dataval.learner import Learner
 from dataval.methods.base import DataValuator
-from dataval.replay import Replay
+from dataval.training.learner import Learner
+from dataval.training.replay import Replay
 
 __all__ = ["RandomValues"]
 

@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.backend.contract import Array, Objective
 from dataval.curvature import TrainingSamples
 from dataval.data import Data
-from dataval.learner import Learner
 from dataval.methods.base import DataValuator
 from dataval.objective import CHUNK_SIZE, ValidationObjective
-from dataval.plan import Plan
-from dataval.program import Program, State
 from dataval.progress import progress_bar
-from dataval.replay import Replay
+from dataval.training.learner import Learner
+from dataval.training.plan import Plan
+from dataval.training.program import Program, State
+from dataval.training.replay import Replay
 
 __all__ = ["TracIn"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.program import Program
+from dataval.training.program import Program
 from tests.zoo.data import samples_for
 
 N, N_VAL = 23, 9

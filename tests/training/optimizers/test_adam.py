@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataval.optimizers import Adam, AdamW
-from tests.optimizers import checks
+from dataval.training.optimizers import Adam, AdamW
+from tests.training.optimizers import checks
 
 CASES = {
     "adam": Adam(learning_rate=0.01),

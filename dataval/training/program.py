@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from dataval.backend.contract import Array, Backend, Ensemble
 from dataval.data import Data
 from dataval.ensemble import PlainEnsemble
-from dataval.optimizers import Slots, clip_by_norm, clip_by_norm_vjp
-from dataval.plan import Plan
-from dataval.training import Training
+from dataval.training.config import Training
+from dataval.training.optimizers import Slots, clip_by_norm, clip_by_norm_vjp
+from dataval.training.plan import Plan
 
 __all__ = ["Program", "State"]
 

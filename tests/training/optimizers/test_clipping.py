@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataval.optimizers import clip_by_norm, clip_by_norm_vjp
-from tests.optimizers.checks import NumpyOps, TorchOps
+from dataval.training.optimizers import clip_by_norm, clip_by_norm_vjp
+from tests.training.optimizers.checks import NumpyOps, TorchOps
 
 OPS = NumpyOps()
 GRADIENT = np.random.default_rng(0).normal(size=7)

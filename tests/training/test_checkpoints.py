@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import dataval as dv
-from dataval.checkpoints import reverse_walk
+from dataval.training.checkpoints import reverse_walk
 
 
 class Counted:

@@ -12,15 +12,15 @@ from sklearn.base import BaseEstimator
 from dataval.backend.contract import Backend
 from dataval.backend.losses import Loss, describe_loss
 from dataval.backend.registry import find_backend, load_backend
-from dataval.checkpoints import Checkpoints
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
-from dataval.plan import make_plan
-from dataval.program import Program
-from dataval.recording import carry_out
-from dataval.replay import Replay
-from dataval.run import TrainingRun
-from dataval.training import Training
+from dataval.training.checkpoints import Checkpoints
+from dataval.training.config import Training
+from dataval.training.plan import make_plan
+from dataval.training.program import Program
+from dataval.training.recording import carry_out
+from dataval.training.replay import Replay
+from dataval.training.run import TrainingRun
 
 __all__ = ["Learner"]
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from dataval.backend.contract import Array
 from dataval.errors import TrainingDivergedError, TrainingInterrupted
-from dataval.program import Program, State
 from dataval.progress import progress_bar
-from dataval.run import TrainingRun
+from dataval.training.program import Program, State
+from dataval.training.run import TrainingRun
 
 __all__ = ["carry_out"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dataval.optimizers.base import Array
+from dataval.training.optimizers.base import Array
 
 __all__ = ["Arithmetic", "clip_by_norm", "clip_by_norm_vjp"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.run import state_bytes
+from dataval.training.run import state_bytes
 from tests.runs import N, make_learner, make_samples
 
 

@@ -17,11 +17,11 @@ from safetensors.numpy import load_file, save_file
 
 from dataval.backend.contract import Array, Signature
 from dataval.backend.registry import load_backend
-from dataval.checkpoints import Checkpoints
-from dataval.plan import Plan
-from dataval.program import State
-from dataval.run import TrainingRun
-from dataval.training import Training
+from dataval.training.checkpoints import Checkpoints
+from dataval.training.config import Training
+from dataval.training.plan import Plan
+from dataval.training.program import State
+from dataval.training.run import TrainingRun
 
 __all__ = ["load_run", "save_run"]
 

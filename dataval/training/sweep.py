@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.contract import Array, Backend
-from dataval.program import State
-from dataval.replay import Replay
+from dataval.training.program import State
+from dataval.training.replay import Replay
 
 __all__ = ["SweepResult", "sweep_backward", "sweep_forward"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataval.optimizers import SGD
-from tests.optimizers import checks
+from dataval.training.optimizers import SGD
+from tests.training.optimizers import checks
 
 CASES = {
     "plain": {},

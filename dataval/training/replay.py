@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dataval.checkpoints import reverse_walk
 from dataval.errors import ReplayError, ReplayWarning, RunMismatchError
-from dataval.program import Program, State
-from dataval.run import TrainingRun
+from dataval.training.checkpoints import reverse_walk
+from dataval.training.program import Program, State
+from dataval.training.run import TrainingRun
 
 __all__ = ["Replay"]
 

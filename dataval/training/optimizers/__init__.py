@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dataval.optimizers.adam import Adam, AdamW
-from dataval.optimizers.base import Array, Optimizer, Slots
-from dataval.optimizers.clipping import clip_by_norm, clip_by_norm_vjp
-from dataval.optimizers.sgd import SGD
+from dataval.training.optimizers.adam import Adam, AdamW
+from dataval.training.optimizers.base import Array, Optimizer, Slots
+from dataval.training.optimizers.clipping import clip_by_norm, clip_by_norm_vjp
+from dataval.training.optimizers.sgd import SGD
 
 AnyOptimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
 

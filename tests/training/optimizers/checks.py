@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dataval.optimizers import Optimizer
+from dataval.training.optimizers import Optimizer
 
 RATE = 0.07
 """Learning rate of single updates; not the optimizer's own, which schedules multiply."""

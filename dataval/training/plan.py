@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.errors import InvalidDataError
-from dataval.training import Training
+from dataval.training.config import Training
 
 __all__ = ["Plan", "make_plan"]
 

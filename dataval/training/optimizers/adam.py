@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dataval.optimizers.base import Array, Optimizer, Slots
+from dataval.training.optimizers.base import Array, Optimizer, Slots
 
 __all__ = ["Adam", "AdamW"]
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.contract import Signature
-from dataval.checkpoints import Checkpoints
-from dataval.plan import Plan
-from dataval.program import State
-from dataval.training import Training
+from dataval.training.checkpoints import Checkpoints
+from dataval.training.config import Training
+from dataval.training.plan import Plan
+from dataval.training.program import State
 
 __all__ = ["TrainingRun"]
 
@@ -103,7 +103,7 @@ class TrainingRun:
         FileExistsError
             If the folder exists and isn't empty, unless `overwrite` and it holds a run.
         """
-        from dataval.storage import save_run
+        from dataval.training.storage import save_run
 
         return save_run(self, Path(folder), overwrite=overwrite)
 
@@ -118,7 +118,7 @@ class TrainingRun:
         ValueError
             If its format is of a later version, or a file is damaged.
         """
-        from dataval.storage import load_run
+        from dataval.training.storage import load_run
 
         return load_run(Path(folder))
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import dataval as dv
-from dataval.optimizers import AnyOptimizer
+from dataval.training.optimizers import AnyOptimizer
 
 OPTIMIZERS = [
     dv.SGD(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=1e-4),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.plan import make_plan
+from dataval.training.plan import make_plan
 
 FIELDS = ("order", "offsets", "learning_rates", "seeds")
 

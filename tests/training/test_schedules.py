@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import dataval as dv
-from dataval.schedules import AnySchedule
+from dataval.training.schedules import AnySchedule
 
 EPOCHS, PER_EPOCH = 6, 5
 T = EPOCHS * PER_EPOCH

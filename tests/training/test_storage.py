@@ -138,7 +138,7 @@ def test_a_failed_save_leaves_nothing_and_the_old_run_intact(run, zoo, tmp_path,
         if failing == "rename":
             patch.setattr(Path, "rename", fail_to_appear)
         else:
-            patch.setattr("dataval.storage.save_file", fail)
+            patch.setattr("dataval.training.storage.save_file", fail)
         with pytest.raises(error):
             other.save(folder, overwrite=True)
         if failing != "rename":

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataval.optimizers import SGD, AnyOptimizer
-from dataval.schedules import AnySchedule, ConstantSchedule
+from dataval.training.optimizers import SGD, AnyOptimizer
+from dataval.training.schedules import AnySchedule, ConstantSchedule
 
 __all__ = ["Training"]
 

@@ -7,7 +7,7 @@ import pytest
 
 import dataval as dv
 from dataval.errors import TrainingDivergedError
-from dataval.program import Program
+from dataval.training.program import Program
 from tests.runs import N, assert_same_run, assert_same_state, make_learner, make_samples
 
 # ---- against torch's own optimizers and schedulers -----------------------------------------------

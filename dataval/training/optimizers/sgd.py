@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataval.optimizers.base import Array, Optimizer, Slots
+from dataval.training.optimizers.base import Array, Optimizer, Slots
 
 __all__ = ["SGD"]
 
