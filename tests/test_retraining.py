@@ -10,10 +10,10 @@ import pytest
 import dataval as dv
 from dataval import retraining
 from dataval.data import as_data
-from dataval.objective import ValidationObjective
+from dataval.objectives.utility import PerSample, Together, make_utility
+from dataval.objectives.validation import ValidationObjective
 from dataval.retraining import retrain, retrain_without, retraining_key
 from dataval.training.program import Program
-from dataval.utility import PerSample, Together, make_utility
 from tests.runs import N, make_learner, make_samples
 
 WEIGHTS = np.random.default_rng(0).uniform(0, 1.5, (7, N))

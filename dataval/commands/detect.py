@@ -14,7 +14,7 @@ from dataval.commands.errors import UsageError
 from dataval.commands.tables import Samples, read_samples
 from dataval.data import as_data
 from dataval.methods import MeanLoss
-from dataval.objective import ValidationObjective
+from dataval.objectives.validation import ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.config import Training
 from dataval.training.learner import Learner

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from dataval.data import Data, as_data
 from dataval.evaluation.subsets import utility_key
 from dataval.metrics.statistics import Interval, check_values, mean_interval
+from dataval.objectives.utility import UtilityLike, make_utility
 from dataval.retraining import retrain_without
 from dataval.training.config import Training
-from dataval.utility import UtilityLike, make_utility
 
 if TYPE_CHECKING:
     from dataval.training.learner import Learner

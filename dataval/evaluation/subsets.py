@@ -12,8 +12,8 @@ from dataval.backend.contract import Objective
 from dataval.backend.losses import Loss, describe_loss
 from dataval.data import Data, as_data
 from dataval.metrics.fidelity import SubsetTruth
+from dataval.objectives.utility import Utility, UtilityLike, make_utility
 from dataval.retraining import retrain, retraining_key
-from dataval.utility import Utility, UtilityLike, make_utility
 
 if TYPE_CHECKING:
     from dataval.training.learner import Learner

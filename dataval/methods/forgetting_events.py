@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.classification import batch_logits, check_classifier
 from dataval.data import Data
 from dataval.methods.base import DataValuator
+from dataval.objectives.logits import batch_logits, check_classifier
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay

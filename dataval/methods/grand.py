@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.curvature import TrainingSamples
 from dataval.data import Data
 from dataval.methods.base import DataValuator
 from dataval.methods.early_epoch import check_epoch, state_after
+from dataval.objectives.training import TrainingSamples
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay

@@ -12,7 +12,7 @@ from dataval.backend.contract import Objective
 from dataval.data import Data
 from dataval.errors import ChaoticTrainingWarning
 from dataval.methods.base import DataValuator
-from dataval.objective import CHUNK_SIZE, ValidationObjective
+from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
 from dataval.training.program import Program, State

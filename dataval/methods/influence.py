@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.contract import Objective
-from dataval.curvature import Curvature, CurvatureKind, TrainingSamples, sample_scale
+from dataval.curvature import Curvature, sample_scale
 from dataval.data import Data
 from dataval.errors import SolverWarning
 from dataval.methods.base import DataValuator
-from dataval.objective import CHUNK_SIZE, ValidationObjective
+from dataval.objectives.training import CurvatureKind, TrainingSamples
+from dataval.objectives.utility import PerSample
+from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.solvers import LinearSystem, Solver, as_solver
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay
-from dataval.utility import PerSample
 
 __all__ = ["InfluenceFunction"]
 

@@ -15,13 +15,13 @@ from dataval.backend.losses import describe_loss
 from dataval.data import Data
 from dataval.estimators import EstimatorRetraining, is_estimator
 from dataval.methods.base import DataValuator
-from dataval.objective import ValidationObjective
+from dataval.objectives.utility import PerSample, make_utility
+from dataval.objectives.validation import ValidationObjective
 from dataval.retraining import Measure, retrain, retrain_without, retraining_key
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
-from dataval.utility import PerSample, make_utility
 
 __all__ = ["LeaveOneOut"]
 

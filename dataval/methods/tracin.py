@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.contract import Array, Objective
-from dataval.curvature import TrainingSamples
 from dataval.data import Data
 from dataval.methods.base import DataValuator
-from dataval.objective import CHUNK_SIZE, ValidationObjective
+from dataval.objectives.training import TrainingSamples
+from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
 from dataval.training.plan import Plan

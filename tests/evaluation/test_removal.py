@@ -9,7 +9,7 @@ from scipy.stats import ttest_1samp
 from dataval.data import as_data
 from dataval.evaluation import RemovalCurve, addition_curve, removal_curve
 from dataval.metrics.statistics import mean_interval
-from dataval.objective import ValidationObjective
+from dataval.objectives.validation import ValidationObjective
 from tests.runs import N, make_learner, make_samples
 
 VALUES = np.random.default_rng(0).permutation(N) - 5.0

@@ -6,7 +6,7 @@ import pytest
 import dataval as dv
 from dataval.data import as_data
 from dataval.evaluation import SubsetTruth, linear_datamodeling_score, retrain_subsets
-from dataval.objective import ValidationObjective
+from dataval.objectives.validation import ValidationObjective
 from tests.runs import N, make_learner, make_samples
 
 

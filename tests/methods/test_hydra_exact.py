@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 import dataval as dv
 from dataval.data import as_data
-from dataval.objective import ValidationObjective
+from dataval.objectives.validation import ValidationObjective
 from tests.zoo.data import samples_for
 
 N, N_VAL, N_CHECKED = 21, 8, 5

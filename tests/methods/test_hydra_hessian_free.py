@@ -7,7 +7,7 @@ import pytest
 
 import dataval as dv
 from dataval.data import as_data
-from dataval.objective import ValidationObjective
+from dataval.objectives.validation import ValidationObjective
 from tests.zoo.data import samples_for
 
 N, N_VAL = 21, 8

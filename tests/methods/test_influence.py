@@ -9,7 +9,7 @@ import pytest
 
 import dataval as dv
 from dataval.data import as_data
-from dataval.objective import ValidationObjective
+from dataval.objectives.validation import ValidationObjective
 from dataval.retraining import retrain
 from dataval.solvers import Arnoldi, ConjugateGradient, LiSSA
 from tests.runs import make_learner, make_samples

@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 
 import dataval as dv
 from dataval.data import as_data
-from dataval.objective import ValidationObjective
+from dataval.objectives.validation import ValidationObjective
 from tests.runs import N, make_learner, make_samples
 
 CHOSEN = [0, 3, 11, 19]

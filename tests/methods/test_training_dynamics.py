@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.classification import margins
+from dataval.objectives.logits import margins
 from tests.runs import N, make_learner, make_samples
 
 RANKINGS = [dv.AreaUnderMargin, dv.ForgettingEvents, dv.EL2N, dv.GraNd]

@@ -8,8 +8,8 @@ from sklearn import metrics
 
 import dataval as dv
 from dataval.data import as_data
+from dataval.objectives.utility import make_utility
 from dataval.training.program import State
-from dataval.utility import make_utility
 from tests.backends.support import make_backend
 from tests.runs import make_samples
 

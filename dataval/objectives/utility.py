@@ -12,8 +12,8 @@ from dataval.backend.contract import Backend, Objective
 from dataval.backend.losses import Loss
 from dataval.data import Data
 from dataval.errors import InvalidDataError
-from dataval.objective import CHUNK_SIZE, ValidationObjective
-from dataval.predictions import as_estimator
+from dataval.objectives.predictions import as_estimator
+from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.training.program import State
 
 __all__ = ["PerSample", "Score", "Together", "Utility", "UtilityLike", "make_utility"]
