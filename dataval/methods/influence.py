@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.contract import Objective
-from dataval.curvature import Curvature, sample_scale
+from dataval.curvature.operator import Curvature, sample_scale
+from dataval.curvature.system import LinearSystem
 from dataval.data import Data
 from dataval.errors import SolverWarning
 from dataval.methods.base import DataValuator
@@ -20,7 +21,7 @@ from dataval.objectives.training import CurvatureKind, TrainingSamples
 from dataval.objectives.utility import PerSample
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
-from dataval.solvers import LinearSystem, Solver, as_solver
+from dataval.solvers import Solver, as_solver
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay

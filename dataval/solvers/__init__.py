@@ -6,7 +6,6 @@ from dataval.solvers.conjugate_gradient import ConjugateGradient
 from dataval.solvers.exact import Exact
 from dataval.solvers.identity import Identity
 from dataval.solvers.lissa import LiSSA
-from dataval.solvers.system import LinearSystem
 
 _BY_NAME: dict[str, type[Solver]] = {
     "exact": Exact,
@@ -22,7 +21,6 @@ __all__ = [
     "Identity",
     "Inverse",
     "LiSSA",
-    "LinearSystem",
     "Operator",
     "Solution",
     "Solver",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.curvature import Curvature
+from dataval.curvature.operator import Curvature
 from dataval.objectives.training import TrainingSamples
 from dataval.solvers.base import FloatArray, Solution, Solver
 
