@@ -299,7 +299,7 @@ class Backend(ABC):
 
         `batches` are the training samples.
 
-        Without one (None, the default), `dataval.ensemble.PlainEnsemble` does the same by `ensemble_gradient`
+        Without one (None, the default), `dataval.retraining.ensemble.PlainEnsemble` does the same by `ensemble_gradient`
         and the optimizer's own arithmetic.
         """
         return None

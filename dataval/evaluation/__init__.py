@@ -4,7 +4,6 @@ from dataval.evaluation.approximation import ApproximationError, approximation_e
 from dataval.evaluation.compare import compare
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
-from dataval.evaluation.subsets import retrain_subsets
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
 from dataval.metrics.fidelity import LinearDatamodelingScore, SubsetTruth, linear_datamodeling_score
 from dataval.metrics.noise_detection import (
@@ -16,6 +15,7 @@ from dataval.metrics.noise_detection import (
 from dataval.metrics.ranking import detection_curve
 from dataval.metrics.stability import RankStability, rank_stability
 from dataval.metrics.statistics import Interval
+from dataval.retraining.subsets import retrain_subsets
 
 __all__ = [
     "ApproximationError",

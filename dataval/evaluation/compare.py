@@ -15,7 +15,6 @@ import numpy.typing as npt
 from dataval.data import Data, as_data
 from dataval.errors import ComparisonInterrupted, RunMismatchError
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
-from dataval.evaluation.subsets import retrain_subsets
 from dataval.memory import PeakMemory
 from dataval.metrics.agreement import leave_one_out_agreement
 from dataval.metrics.fidelity import SubsetTruth, linear_datamodeling_score
@@ -24,6 +23,7 @@ from dataval.metrics.ranking import rank_samples
 from dataval.metrics.stability import rank_stability
 from dataval.metrics.statistics import check_values
 from dataval.progress import progress_bar
+from dataval.retraining.subsets import retrain_subsets
 from dataval.training.config import Training
 from dataval.training.learner import Learner
 from dataval.training.run import TrainingRun

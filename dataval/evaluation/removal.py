@@ -12,10 +12,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dataval.data import Data, as_data
-from dataval.evaluation.subsets import utility_key
 from dataval.metrics.statistics import Interval, check_values, mean_interval
 from dataval.objectives.utility import UtilityLike, make_utility
-from dataval.retraining import retrain_without
+from dataval.retraining.retrain import retrain_without
+from dataval.retraining.subsets import utility_key
 from dataval.training.config import Training
 
 if TYPE_CHECKING:

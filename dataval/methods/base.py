@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError
-from dataval.evaluation.subsets import retrain_subsets_of
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
+from dataval.retraining.subsets import retrain_subsets_of
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.recording import carry_out

@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.backend.contract import Objective
 from dataval.backend.losses import describe_loss
 from dataval.data import Data
-from dataval.estimators import EstimatorRetraining, is_estimator
 from dataval.methods.base import DataValuator
 from dataval.objectives.utility import PerSample, make_utility
 from dataval.objectives.validation import ValidationObjective
-from dataval.retraining import Measure, retrain, retrain_without, retraining_key
+from dataval.retraining.estimators import EstimatorRetraining, is_estimator
+from dataval.retraining.retrain import Measure, retrain, retrain_without, retraining_key
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay

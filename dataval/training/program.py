@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dataval.backend.contract import Array, Backend, Ensemble
 from dataval.data import Data
-from dataval.ensemble import PlainEnsemble
+from dataval.retraining.ensemble import PlainEnsemble
 from dataval.training.config import Training
 from dataval.training.optimizers import Slots, clip_by_norm, clip_by_norm_vjp
 from dataval.training.plan import Plan

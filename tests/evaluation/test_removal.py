@@ -62,7 +62,7 @@ def test_values_of_each_seed(zoo, samples):
 def test_finished_trainings_are_looked_up(zoo, samples, tmp_path, monkeypatch):
     options = {"shares": [0.3], "seeds": [0, 1], "folder": tmp_path}
     first = removal_curve(VALUES, make_learner(zoo), *samples, **options)
-    monkeypatch.setattr("dataval.retraining._train", None)
+    monkeypatch.setattr("dataval.retraining.retrain._train", None)
     assert removal_curve(VALUES, make_learner(zoo), *samples, **options) == first
 
 

@@ -10,7 +10,7 @@ import pytest
 import dataval as dv
 from dataval.data import as_data
 from dataval.objectives.validation import ValidationObjective
-from dataval.retraining import retrain
+from dataval.retraining.retrain import retrain
 from dataval.solvers import Arnoldi, ConjugateGradient, LiSSA
 from tests.runs import make_learner, make_samples
 

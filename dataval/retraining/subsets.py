@@ -13,7 +13,7 @@ from dataval.backend.losses import Loss, describe_loss
 from dataval.data import Data, as_data
 from dataval.metrics.fidelity import SubsetTruth
 from dataval.objectives.utility import Utility, UtilityLike, make_utility
-from dataval.retraining import retrain, retraining_key
+from dataval.retraining.retrain import retrain, retraining_key
 
 if TYPE_CHECKING:
     from dataval.training.learner import Learner
