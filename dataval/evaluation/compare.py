@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dataval.data import Data, as_data
 from dataval.errors import ComparisonInterrupted, RunMismatchError
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
-from dataval.memory import PeakMemory
+from dataval.evaluation.memory import PeakMemory
 from dataval.metrics.agreement import leave_one_out_agreement
 from dataval.metrics.fidelity import SubsetTruth, linear_datamodeling_score
 from dataval.metrics.noise_detection import noise_detection
@@ -113,7 +113,7 @@ def compare(
     -----
     Seconds and memory of a method don't include training the shared run. What a framework loads or compiles
     at its first use counts for the method that comes first. Memory is that of this process, without that of an
-    accelerator: see `dataval.memory.PeakMemory`.
+    accelerator: see `dataval.evaluation.memory.PeakMemory`.
 
     Examples
     --------

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataval import memory
-from dataval.memory import PeakMemory
+from dataval.evaluation.memory import PeakMemory
 
 
 def test_sees_an_allocation_that_is_gone_at_the_end():
