@@ -19,8 +19,8 @@ from _common import report
 from sklearn.model_selection import KFold
 
 import dataval as dv
-from dataval.commands.detect import _learner, suspicion_values
-from dataval.commands.tables import Samples
+from dataval.cli.detect import _learner, suspicion_values
+from dataval.cli.tables import Samples
 
 FLIPPED = 0.1
 

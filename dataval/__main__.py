@@ -2,7 +2,7 @@
 
 import sys
 
-from dataval.cli import main
+from dataval.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.cli import main
-from dataval.commands.errors import UsageError
-from dataval.commands.tables import read_samples
+from dataval.cli.errors import UsageError
+from dataval.cli.main import main
+from dataval.cli.tables import read_samples
 from dataval.evaluation import noise_detection
 
 NAMES = ["malignant", "benign"]

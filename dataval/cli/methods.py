@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dataval.methods
-from dataval.commands.errors import UsageError
+from dataval.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from dataval.training.learner import Learner

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.cli import main
-from dataval.commands.config import CompareConfig
+from dataval.cli.config import CompareConfig
+from dataval.cli.main import main
 from dataval.evaluation import Comparison
 from dataval.zoo import named_model
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import dataval
-from dataval.commands.compare import run_compare
-from dataval.commands.config import read_config
-from dataval.commands.detect import run_detect
-from dataval.commands.errors import UsageError
-from dataval.commands.methods import METHODS
+from dataval.cli.compare import run_compare
+from dataval.cli.config import read_config
+from dataval.cli.detect import run_detect
+from dataval.cli.errors import UsageError
+from dataval.cli.methods import METHODS
 from dataval.errors import BackendNotFoundError, ComparisonInterrupted, InvalidDataError, TrainingDivergedError
 from dataval.zoo import MODELS
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from dataval import datasets, noise
-from dataval.commands.config import CompareConfig, write_config
-from dataval.commands.errors import UsageError
-from dataval.commands.methods import make_methods
+from dataval.cli.config import CompareConfig, write_config
+from dataval.cli.errors import UsageError
+from dataval.cli.methods import make_methods
 from dataval.datasets import Dataset
 from dataval.errors import ComparisonInterrupted
 from dataval.evaluation import Comparison, compare

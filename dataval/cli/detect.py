@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import KFold
 
-from dataval.commands.errors import UsageError
-from dataval.commands.tables import Samples, read_samples
+from dataval.cli.errors import UsageError
+from dataval.cli.tables import Samples, read_samples
 from dataval.data import as_data
 from dataval.methods import MeanLoss
 from dataval.objectives.validation import ValidationObjective
@@ -47,7 +47,7 @@ def run_detect(
     Parameters
     ----------
     path : Path
-        ``.npz``, ``.csv`` or ``.parquet``: see `dataval.commands.tables.read_samples`.
+        ``.npz``, ``.csv`` or ``.parquet``: see `dataval.cli.tables.read_samples`.
     output : text stream
         Gets the columns ``rank`` (from 1), ``row`` (of the file, from 0, without the header), ``label`` and
         ``value``.

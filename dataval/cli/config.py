@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dataval.commands.errors import UsageError
+from dataval.cli.errors import UsageError
 from dataval.training.config import Training
 from dataval.training.optimizers import SGD
 

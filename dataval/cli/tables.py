@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dataval.commands.errors import UsageError
+from dataval.cli.errors import UsageError
 
 __all__ = ["Samples", "read_samples"]
 

@@ -1,1 +1,0 @@
-"""What the command line does; `dataval.cli` reads the arguments."""
