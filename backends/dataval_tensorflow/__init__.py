@@ -1,6 +1,6 @@
 """The TensorFlow backend of dataval: Keras models, modules, and plain functions with variables."""
 
 from dataval_tensorflow.backend import TensorFlowBackend
-from dataval_tensorflow.modules import FunctionModel
+from dataval_tensorflow.model.modules import FunctionModel
 
 __all__ = ["FunctionModel", "TensorFlowBackend"]

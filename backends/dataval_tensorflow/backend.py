@@ -16,10 +16,14 @@ from dataval.backend.contract import Backend, Linearization, Objective, Signatur
 from dataval.backend.losses import Loss
 from dataval.data import Data
 from dataval_tensorflow.batches import Batch, TensorFlowBatches
-from dataval_tensorflow.curvature import Curvature
-from dataval_tensorflow.evaluation import Evaluation
-from dataval_tensorflow.gradients import unused
-from dataval_tensorflow.layers import differentiable_operations, uses_onednn
+from dataval_tensorflow.cache import Recent
+from dataval_tensorflow.derivatives.curvature import Curvature
+from dataval_tensorflow.derivatives.evaluation import Evaluation
+from dataval_tensorflow.derivatives.gradients import unused
+from dataval_tensorflow.derivatives.loss import TrainingLoss
+from dataval_tensorflow.derivatives.rehearsal import Rehearsal
+from dataval_tensorflow.derivatives.second_order import check_twice_differentiable, named_layer_error
+from dataval_tensorflow.derivatives.tracing import compiled
 from dataval_tensorflow.losses import (
     check_losses,
     check_named_targets,
@@ -27,7 +31,7 @@ from dataval_tensorflow.losses import (
     per_sample_loss,
     target_dtype,
 )
-from dataval_tensorflow.model import (
+from dataval_tensorflow.model.functional import (
     Caller,
     FunctionalModel,
     choose_device,
@@ -35,12 +39,8 @@ from dataval_tensorflow.model import (
     run_example,
     warn_unused,
 )
-from dataval_tensorflow.parameters import Filter, Named
-from dataval_tensorflow.rehearsal import Rehearsal
-from dataval_tensorflow.reuse import Recent
-from dataval_tensorflow.second_order import check_twice_differentiable, named_layer_error
-from dataval_tensorflow.tracing import compiled
-from dataval_tensorflow.training import TrainingLoss
+from dataval_tensorflow.model.layers import differentiable_operations, uses_onednn
+from dataval_tensorflow.model.parameters import Filter, Named
 
 __all__ = ["TensorFlowBackend"]
 

@@ -18,15 +18,13 @@ from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.data import Data
 from dataval.training.optimizers import Optimizer, Slots
 from dataval_torch import slopes
-from dataval_torch.activations import counted_activations
 from dataval_torch.batches import Batch, TorchBatches
-from dataval_torch.convolutions import FastConvolutions
-from dataval_torch.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
-from dataval_torch.ensembles import TorchEnsemble
+from dataval_torch.derivatives.convolutions import FastConvolutions
+from dataval_torch.derivatives.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
+from dataval_torch.derivatives.gradients import Named, batched_vjp, jacobian_rows, unused, vmapped_rows
+from dataval_torch.derivatives.rehearsal import Rehearsal
+from dataval_torch.derivatives.second_order import check_twice_differentiable, named_layer_error
 from dataval_torch.fallback import FirstThatWorks
-from dataval_torch.fused_updates import FusedUpdates
-from dataval_torch.gradients import Named, batched_vjp, jacobian_rows, unused, vmapped_rows
-from dataval_torch.layers import differentiable_kernels
 from dataval_torch.losses import (
     check_differentiable,
     check_losses,
@@ -35,17 +33,19 @@ from dataval_torch.losses import (
     per_sample_loss,
     target_dtype,
 )
-from dataval_torch.model import (
+from dataval_torch.model.functional import (
     FunctionalModel,
     choose_device,
     own_module,
     run_example,
     warn_unused,
 )
-from dataval_torch.parameters import Filter
-from dataval_torch.rehearsal import Rehearsal
-from dataval_torch.second_order import check_twice_differentiable, named_layer_error
-from dataval_torch.side_by_side import (
+from dataval_torch.model.layers import differentiable_kernels
+from dataval_torch.model.parameters import Filter
+from dataval_torch.together.activations import counted_activations
+from dataval_torch.together.ensembles import TorchEnsemble
+from dataval_torch.together.fused_updates import FusedUpdates
+from dataval_torch.together.vmapped import (
     gradients_one_by_one,
     losses_together,
     outputs_one_by_one,

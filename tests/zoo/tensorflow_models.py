@@ -8,7 +8,7 @@ from functools import wraps
 import keras
 from keras import layers
 
-from dataval_tensorflow.randomness import seeded
+from dataval_tensorflow.model.randomness import seeded
 from tests.zoo.data import LENGTH, N_CLASSES, N_FEATURES, N_TOKENS
 
 _SHIFTS = {"cnn_max_pool": 5}

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dataval_torch import slopes
+from dataval_torch.derivatives.gradients import vmapped_rows
 from dataval_torch.fallback import FirstThatWorks
-from dataval_torch.gradients import vmapped_rows
 from tests.backends.support import SEED, zoo_case
 from tests.zoo import torch_models
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from dataval.errors import InvalidDataError, InvalidModelError, UnusedParameterWarning
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.keras_models import KerasCaller
-from dataval_tensorflow.layers import differentiable_operations
-from dataval_tensorflow.modules import ModuleCaller
-from dataval_tensorflow.parameters import Filter, Layout, Named, select_parameters
-from dataval_tensorflow.randomness import seeded
+from dataval_tensorflow.model.keras_models import KerasCaller
+from dataval_tensorflow.model.layers import differentiable_operations
+from dataval_tensorflow.model.modules import ModuleCaller
+from dataval_tensorflow.model.parameters import Filter, Layout, Named, select_parameters
+from dataval_tensorflow.model.randomness import seeded
 
 __all__ = ["Caller", "FunctionalModel", "choose_device", "make_caller", "run_example", "warn_unused"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
-from dataval_torch.convolutions import FastConvolutions
+from dataval_torch.derivatives.convolutions import FastConvolutions
 
 GEOMETRIES = {
     "1d": (nn.Conv1d(2, 4, 3), (2, 7)),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import dataval as dv
-from dataval_torch.fused_updates import FusedUpdates
+from dataval_torch.together.fused_updates import FusedUpdates
 
 OPTIMIZERS = {
     "sgd": dv.SGD(learning_rate=0.1),

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dataval_tensorflow.layers import differentiable_operations
+from dataval_tensorflow.model.layers import differentiable_operations
 
 __all__ = ["compiled"]
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dataval_torch.batches import Batch
-from dataval_torch.gradients import batched_vjp, vjp
+from dataval_torch.derivatives.gradients import batched_vjp, vjp
+from dataval_torch.derivatives.slopes import load_forward_mode
 from dataval_torch.losses import check_tensor
-from dataval_torch.slopes import load_forward_mode
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend

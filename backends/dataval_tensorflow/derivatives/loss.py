@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from dataval_tensorflow import slopes
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.fallback import FirstThatWorks, over_rows
-from dataval_tensorflow.gradients import OverRows, gradient, jacobian_rows, single_rows
-from dataval_tensorflow.layers import can_be_vectorised
+from dataval_tensorflow.derivatives.fallback import FirstThatWorks, over_rows
+from dataval_tensorflow.derivatives.gradients import OverRows, gradient, jacobian_rows, single_rows
+from dataval_tensorflow.derivatives.rehearsal import Rehearsal
+from dataval_tensorflow.derivatives.tracing import compiled
 from dataval_tensorflow.losses import PerSample
-from dataval_tensorflow.model import FunctionalModel
-from dataval_tensorflow.rehearsal import Rehearsal
-from dataval_tensorflow.tracing import compiled
+from dataval_tensorflow.model.functional import FunctionalModel
+from dataval_tensorflow.model.layers import can_be_vectorised
 
 __all__ = ["TrainingLoss"]
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from dataval.errors import InvalidDataError, InvalidModelError, UnusedParameterWarning
 from dataval_torch.batches import Batch
-from dataval_torch.layers import BufferUpdates, patch_layers
-from dataval_torch.parameters import Filter, Layout, Places, select_parameters
-from dataval_torch.randomness import generator_states, seeded
+from dataval_torch.model.layers import BufferUpdates, patch_layers
+from dataval_torch.model.parameters import Filter, Layout, Places, select_parameters
+from dataval_torch.model.randomness import generator_states, seeded
 
 __all__ = ["FunctionalModel", "choose_device", "own_module", "run_example", "warn_unused"]
 

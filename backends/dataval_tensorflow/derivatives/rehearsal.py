@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.model import FunctionalModel
+from dataval_tensorflow.model.functional import FunctionalModel
 
 __all__ = ["Rehearsal"]
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError, NotTwiceDifferentiableError
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.fallback import UNSUPPORTED
-from dataval_tensorflow.gradients import gradient
-from dataval_tensorflow.layers import differentiable_operations
-from dataval_tensorflow.model import FunctionalModel
-from dataval_tensorflow.modules import ModuleCaller
+from dataval_tensorflow.derivatives.fallback import UNSUPPORTED
+from dataval_tensorflow.derivatives.gradients import gradient
+from dataval_tensorflow.model.functional import FunctionalModel
+from dataval_tensorflow.model.layers import differentiable_operations
+from dataval_tensorflow.model.modules import ModuleCaller
 
 if TYPE_CHECKING:
     from dataval_tensorflow.backend import TensorFlowBackend

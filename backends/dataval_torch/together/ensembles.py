@@ -12,9 +12,9 @@ from torch import Tensor
 from dataval.backend.contract import Ensemble
 from dataval.training.optimizers import Optimizer, Slots
 from dataval_torch.batches import TorchBatches
-from dataval_torch.dual_form import dual_gradients, find_dual_layer
-from dataval_torch.fused_updates import FusedUpdates
-from dataval_torch.gradients import Named
+from dataval_torch.derivatives.gradients import Named
+from dataval_torch.together.dual_form import dual_gradients, find_dual_layer
+from dataval_torch.together.fused_updates import FusedUpdates
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from dataval_torch.gradients import vjp
+from dataval_torch.derivatives.gradients import vjp
 
 __all__ = ["by_rows", "double_reverse", "forward_mode", "load_forward_mode"]
 

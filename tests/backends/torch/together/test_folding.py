@@ -9,7 +9,7 @@ import torch
 from torch.func import vmap
 from torch.nn import functional as F
 
-from dataval_torch.folding import FoldedLayers
+from dataval_torch.together.folding import FoldedLayers
 
 K, N = 3, 4
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import dataval as dv
-from dataval_torch.dual_form import find_dual_layer
+from dataval_torch.together.dual_form import find_dual_layer
 
 N, D = 12, 20
 

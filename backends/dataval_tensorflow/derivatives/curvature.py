@@ -7,12 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.fallback import over_rows
-from dataval_tensorflow.gradients import OverRows, each_row, gradient
+from dataval_tensorflow.derivatives.fallback import over_rows
+from dataval_tensorflow.derivatives.gradients import OverRows, each_row, gradient
+from dataval_tensorflow.derivatives.rehearsal import Rehearsal
+from dataval_tensorflow.derivatives.slopes import by_rows, double_reverse
 from dataval_tensorflow.losses import PerSample, check_tensor
-from dataval_tensorflow.model import FunctionalModel
-from dataval_tensorflow.rehearsal import Rehearsal
-from dataval_tensorflow.slopes import by_rows, double_reverse
+from dataval_tensorflow.model.functional import FunctionalModel
 
 __all__ = ["Curvature"]
 

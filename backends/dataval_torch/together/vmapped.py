@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.func import vmap
 
 from dataval_torch.batches import Batch
-from dataval_torch.folding import FoldedLayers
-from dataval_torch.gradients import Named, quiet_vmap
+from dataval_torch.derivatives.gradients import Named, quiet_vmap
 from dataval_torch.losses import PerSample
+from dataval_torch.together.folding import FoldedLayers
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend

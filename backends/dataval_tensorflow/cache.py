@@ -16,8 +16,8 @@ import keras
 
 from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.data import Data
-from dataval_tensorflow.keras_models import KerasCaller
-from dataval_tensorflow.model import Caller
+from dataval_tensorflow.model.functional import Caller
+from dataval_tensorflow.model.keras_models import KerasCaller
 
 if TYPE_CHECKING:
     from dataval_tensorflow.backend import TensorFlowBackend

@@ -8,7 +8,7 @@ from torch import nn
 
 import dataval as dv
 from dataval import retraining
-from dataval_torch.activations import counted_activations
+from dataval_torch.together.activations import counted_activations
 
 
 def make_program(batch_size=4, width=256):

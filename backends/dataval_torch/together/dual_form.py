@@ -30,11 +30,11 @@ from torch.overrides import TorchFunctionMode
 
 from dataval.training.optimizers import SGD, Optimizer
 from dataval_torch.batches import Batch, TorchBatches
+from dataval_torch.derivatives.gradients import Named
 from dataval_torch.fallback import UNSUPPORTED, agree
-from dataval_torch.fused_updates import FusedUpdates
-from dataval_torch.gradients import Named
-from dataval_torch.layers import differentiable_kernels
-from dataval_torch.side_by_side import vmapped_gradients
+from dataval_torch.model.layers import differentiable_kernels
+from dataval_torch.together.fused_updates import FusedUpdates
+from dataval_torch.together.vmapped import vmapped_gradients
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.calling import Call
-from dataval_tensorflow.parameters import Named
-from dataval_tensorflow.randomness import generator_state
+from dataval_tensorflow.model.calling import Call
+from dataval_tensorflow.model.parameters import Named
+from dataval_tensorflow.model.randomness import generator_state
 
 __all__ = ["FunctionModel", "ModuleCaller", "Slot"]
 

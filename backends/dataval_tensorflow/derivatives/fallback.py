@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dataval_tensorflow.gradients import each_row, vectorised
-from dataval_tensorflow.layers import differentiable_operations
-from dataval_tensorflow.tracing import compiled
+from dataval_tensorflow.derivatives.gradients import each_row, vectorised
+from dataval_tensorflow.derivatives.tracing import compiled
+from dataval_tensorflow.model.layers import differentiable_operations
 
 __all__ = ["UNSUPPORTED", "FirstThatWorks", "over_rows"]
 

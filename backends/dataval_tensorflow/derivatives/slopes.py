@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from dataval_tensorflow.gradients import each_row, gradient
+from dataval_tensorflow.derivatives.gradients import each_row, gradient
 
 __all__ = ["by_rows", "double_reverse"]
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from dataval.data import Data
 from dataval.errors import NotTwiceDifferentiableError
 from dataval_torch.batches import Batch
-from dataval_torch.gradients import vjp
-from dataval_torch.model import FunctionalModel
+from dataval_torch.derivatives.gradients import vjp
+from dataval_torch.model.functional import FunctionalModel
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend

@@ -13,9 +13,9 @@ from keras.src.utils.naming import to_snake_case
 
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.calling import Call
-from dataval_tensorflow.parameters import Named
-from dataval_tensorflow.randomness import layer_state, seeded
+from dataval_tensorflow.model.calling import Call
+from dataval_tensorflow.model.parameters import Named
+from dataval_tensorflow.model.randomness import layer_state, seeded
 
 __all__ = ["KerasCaller"]
 

@@ -1,0 +1,1 @@
+"""A model as a pure function of its parameters and buffers."""
