@@ -8,31 +8,37 @@ Values are float64, one a training sample, in the unit of the validation loss. P
 Negative: it hurts.
 """
 
-from dataval import datasets, errors, evaluation, noise, solvers
-from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
-from dataval.evaluation import compare
-from dataval.methods import (
-    EL2N,
-    AreaUnderMargin,
-    DataValuator,
-    ForgettingEvents,
-    GraNd,
-    HyDRA,
-    InfluenceFunction,
-    LeaveOneOut,
-    MeanLoss,
-    RandomValues,
-    TracIn,
-)
-from dataval.training.checkpoints import Checkpoints
-from dataval.training.config import Training
-from dataval.training.learner import Learner
-from dataval.training.optimizers import SGD, Adam, AdamW
-from dataval.training.run import TrainingRun
-from dataval.training.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
+from importlib import import_module as _import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+from typing import Any as _Any
 
-__version__ = "0.1.0"
+from dataval._moved import MOVED as _MOVED
+from dataval._moved import find_moved as _find_moved
+
+if TYPE_CHECKING:
+    from dataval import datasets, errors, evaluation, noise, plotting, solvers
+    from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+    from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
+    from dataval.evaluation.compare import compare
+    from dataval.methods.area_under_margin import AreaUnderMargin
+    from dataval.methods.base import DataValuator
+    from dataval.methods.el2n import EL2N
+    from dataval.methods.forgetting_events import ForgettingEvents
+    from dataval.methods.grand import GraNd
+    from dataval.methods.hydra import HyDRA
+    from dataval.methods.influence import InfluenceFunction
+    from dataval.methods.leave_one_out import LeaveOneOut
+    from dataval.methods.mean_loss import MeanLoss
+    from dataval.methods.random_values import RandomValues
+    from dataval.methods.tracin import TracIn
+    from dataval.training.checkpoints import Checkpoints
+    from dataval.training.config import Training
+    from dataval.training.learner import Learner
+    from dataval.training.optimizers.adam import Adam, AdamW
+    from dataval.training.optimizers.sgd import SGD
+    from dataval.training.run import TrainingRun
+    from dataval.training.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
 
 __all__ = [
     "EL2N",
@@ -67,5 +73,53 @@ __all__ = [
     "errors",
     "evaluation",
     "noise",
+    "plotting",
     "solvers",
 ]
+
+_HOMES = {
+    "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError"),
+    "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
+    "dataval.evaluation.compare": ("compare",),
+    "dataval.methods": (
+        "EL2N",
+        "AreaUnderMargin",
+        "DataValuator",
+        "ForgettingEvents",
+        "GraNd",
+        "HyDRA",
+        "InfluenceFunction",
+        "LeaveOneOut",
+        "MeanLoss",
+        "RandomValues",
+        "TracIn",
+    ),
+    "dataval.training.checkpoints": ("Checkpoints",),
+    "dataval.training.config": ("Training",),
+    "dataval.training.learner": ("Learner",),
+    "dataval.training.optimizers": ("SGD", "Adam", "AdamW"),
+    "dataval.training.run": ("TrainingRun",),
+    "dataval.training.schedules": ("ConstantSchedule", "CosineSchedule", "ExplicitSchedule", "StepSchedule"),
+}
+"""The names whose modules are imported at their first use, so that importing dataval takes no time."""
+
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+_find_moved()
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        found: _Any = _version("dataval")
+    elif name in _HOME:
+        found = getattr(_import_module(_HOME[name]), name)
+    elif name in __all__ or f"dataval.{name}" in _MOVED:
+        return _import_module(f"dataval.{name}")
+    else:
+        raise AttributeError(f"module 'dataval' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -23,11 +23,7 @@ __all__ = [
     "UnusedParameterWarning",
 ]
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dataval.evaluation.comparison import Comparison
-    from dataval.training.run import TrainingRun
+from typing import Any
 
 
 class InvalidDataError(ValueError):
@@ -67,7 +63,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         The unfinished run. ``learner.train(X, y, resume=error.run)`` takes it up where it stopped.
     """
 
-    def __init__(self, run: TrainingRun) -> None:
+    def __init__(self, run: Any) -> None:
         super().__init__(
             f"training was interrupted after {run.n_completed} of {run.n_steps} updates; "
             "learner.train(X, y, resume=error.run) goes on from there"
@@ -92,7 +88,7 @@ class ComparisonInterrupted(KeyboardInterrupt):
         Values and metrics of the methods and seeds that were done; the others are marked.
     """
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Any) -> None:
         super().__init__("the comparison was interrupted; error.comparison holds what was done")
         self.comparison = comparison
 

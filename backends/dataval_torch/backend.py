@@ -17,8 +17,8 @@ from dataval.backend.contract import Backend, Batches, Linearization, Objective,
 from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.data import Data
 from dataval.training.optimizers import Optimizer, Slots
-from dataval_torch import slopes
 from dataval_torch.batches import Batch, TorchBatches
+from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.convolutions import FastConvolutions
 from dataval_torch.derivatives.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
 from dataval_torch.derivatives.gradients import Named, batched_vjp, jacobian_rows, unused, vmapped_rows

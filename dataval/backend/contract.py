@@ -299,8 +299,8 @@ class Backend(ABC):
 
         `batches` are the training samples.
 
-        Without one (None, the default), `dataval.retraining.ensemble.PlainEnsemble` does the same by `ensemble_gradient`
-        and the optimizer's own arithmetic.
+        Without one (None, the default), `PlainEnsemble` does the same by `ensemble_gradient` and the
+        optimizer's own arithmetic.
         """
         return None
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dataval import registry
+from dataval.backend import registry
 from dataval.errors import BackendNotFoundError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dataval import memory
+from dataval.evaluation import memory
 from dataval.evaluation.memory import PeakMemory
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval import retraining
 from dataval.data import as_data
 from dataval.objectives.utility import PerSample, Together, make_utility
 from dataval.objectives.validation import ValidationObjective
+from dataval.retraining import retrain as retraining
 from dataval.retraining.retrain import retrain, retrain_without, retraining_key
 from dataval.training.program import Program
 from tests.runs import N, make_learner, make_samples

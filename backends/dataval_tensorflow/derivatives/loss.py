@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dataval_tensorflow import slopes
 from dataval_tensorflow.batches import Batch
+from dataval_tensorflow.derivatives import slopes
 from dataval_tensorflow.derivatives.fallback import FirstThatWorks, over_rows
 from dataval_tensorflow.derivatives.gradients import OverRows, gradient, jacobian_rows, single_rows
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dataval_torch import slopes
+from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.gradients import vmapped_rows
 from dataval_torch.fallback import FirstThatWorks
 from tests.backends.support import SEED, zoo_case

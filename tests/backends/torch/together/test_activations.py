@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import dataval as dv
-from dataval import retraining
+from dataval.retraining import retrain as retraining
 from dataval_torch.together.activations import counted_activations
 
 
