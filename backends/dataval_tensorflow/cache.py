@@ -1,16 +1,16 @@
 """Using a backend again for the same model, as tracing its functions takes seconds.
 
-Every method that adopts a run builds a backend. It may be one built before where nothing can have changed in
-between: the model consists of Keras's own layers, so that its configuration says all, and has the same values;
-the loss is a named one; and the samples have the same shapes.
+Every run that is trained makes a backend. It may be one made before where nothing can have changed in between:
+the model consists of Keras's own layers, so that its configuration says all, and has the same values; the loss
+is a named one; and the samples have the same shapes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable
+from typing import Any
 
 import keras
 
@@ -19,43 +19,20 @@ from dataval.data import Data
 from dataval_tensorflow.model.functional import Caller
 from dataval_tensorflow.model.keras_models import KerasCaller
 
-if TYPE_CHECKING:
-    from dataval_tensorflow.backend import TensorFlowBackend
-
-__all__ = ["Recent"]
-
-_KEPT = 4
+__all__ = ["cache_key"]
 
 
-class Recent:
-    """The last few backends by what they were built from."""
-
-    def __init__(self) -> None:
-        self._backends: OrderedDict[Any, TensorFlowBackend] = OrderedDict()
-
-    def get(self, key: Any) -> TensorFlowBackend | None:
-        """Return the backend of a key, if it is kept."""
-        return self._backends.get(key)
-
-    def keep(self, key: Any, backend: TensorFlowBackend) -> None:
-        """Keep a backend in the place of the oldest."""
-        if key is not None:
-            self._backends[key] = backend
-            if len(self._backends) > _KEPT:
-                self._backends.popitem(last=False)
-
-    @staticmethod
-    def key(caller: Caller, loss: Loss, device: str, params: Any, seed: int, example: Data) -> Any:
-        """Return what determines a backend; None where that can't be told."""
-        resolved = resolve_loss(loss)
-        if not (isinstance(caller, KerasCaller) and isinstance(resolved, NamedLoss)):
-            return None
-        if callable(params) or not _is_plain(caller.model):
-            return None
-        samples = [(name, leaf.shape, leaf.dtype.str) for name, leaf in example.leaves()]
-        chosen = None if params is None else tuple(params)
-        settings = device, chosen, seed, type(example.inputs), tuple(samples)
-        return _digest(caller), tuple(caller.trainable), resolved.model_dump_json(), settings
+def cache_key(caller: Caller, loss: Loss, device: str, params: Any, example: Data) -> Hashable | None:
+    """Return what determines a backend; None where that can't be told."""
+    resolved = resolve_loss(loss)
+    if not (isinstance(caller, KerasCaller) and isinstance(resolved, NamedLoss)):
+        return None
+    if callable(params) or not _is_plain(caller.model):
+        return None
+    samples = [(name, leaf.shape, leaf.dtype.str) for name, leaf in example.leaves()]
+    chosen = None if params is None else tuple(params)
+    settings = device, chosen, type(example.inputs), tuple(samples)
+    return _digest(caller), tuple(caller.trainable), resolved.model_dump_json(), settings
 
 
 def _is_plain(model: keras.Model) -> bool:

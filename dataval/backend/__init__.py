@@ -1,5 +1,24 @@
 """The contract between the library and a framework, and what all frameworks share."""
 
-from dataval.backend.contract import Array, Backend, Batches, Ensemble, Linearization, Objective, Signature
+from dataval.backend.arrays import Array, Arrays
+from dataval.backend.contract import (
+    Backend,
+    Batches,
+    Linearization,
+    Objective,
+    ObjectiveFunction,
+    Signature,
+    TrainingLoss,
+)
 
-__all__ = ["Array", "Backend", "Batches", "Ensemble", "Linearization", "Objective", "Signature"]
+__all__ = [
+    "Array",
+    "Arrays",
+    "Backend",
+    "Batches",
+    "Linearization",
+    "Objective",
+    "ObjectiveFunction",
+    "Signature",
+    "TrainingLoss",
+]

@@ -1,9 +1,12 @@
-"""The backend contract: the loss of one model and its derivatives, and nothing else.
+"""The contract of a backend: one model with its loss, as pure functions of one flat parameter vector.
 
-A backend turns a framework's model and a per-sample loss into pure functions of one flat parameter vector.
-It needs to know no optimizer, no trajectory and no valuation method, so that adding a framework means writing
-this one class. Everything above it does arithmetic on the arrays that a backend returns with ``+ - * / **``
-alone and converts the rest through `Backend.to_numpy` and `Backend.from_numpy`.
+A backend hands out two objects: the `TrainingLoss`, and for every question about validation samples an
+`Objective` in evaluation mode. Each has losses, gradients, rows, slopes and second-order products. Nothing
+here knows an optimizer, a trajectory or a valuation method, so that adding a framework means writing these
+three classes. Everything above does arithmetic on the arrays that they return by operators alone, and the rest
+through the backend's `Arrays`.
+
+What follows from other functions is derived here once; a framework overrides it where it can do better.
 
 Conventions
 -----------
@@ -14,41 +17,53 @@ buffers ``(S,)``
     The floating-point state that a training-mode forward pass changes (running statistics of batch
     normalisation), flattened; ``S`` is 0 for most models. Constant buffers are no part of it.
 batch
-    What `Batches.take` returns. A backend alone looks inside.
+    What `Batches.take` returns. A backend alone looks inside; ``len`` gives its number of samples n.
 weights ``(n,)``
     One weight a sample of the batch; the weighted loss is ``sum_j weights_j * loss_j`` (a sum: dividing by
     the batch size is the caller's).
 seed
     An int that determines every random draw of a training-mode forward pass: the same seed, parameters and
     batch give the same result in each of the functions below, batched or not.
+leading axis
+    Where several parameter vectors, directions or cotangents may be given at once, they stand along a leading
+    axis of K, and so do the results.
 
-Functions marked *training mode* see the batch as a whole: a sample's loss may depend on its neighbours.
 All results are detached from the framework's differentiation, in the parameters' dtype, on the device.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.backend.arrays import Array, Arrays
 from dataval.backend.losses import Loss
+from dataval.backend.selection import Filter
 from dataval.data import Data
-from dataval.training.optimizers import Optimizer, Slots
 
-__all__ = ["Array", "Backend", "Batches", "Ensemble", "Linearization", "Objective", "Signature"]
+__all__ = [
+    "Backend",
+    "Batches",
+    "Linearization",
+    "Objective",
+    "ObjectiveFunction",
+    "Signature",
+    "TrainingLoss",
+]
 
-Array = Any
-"""An array of the backend's framework."""
-
-Objective = Callable[[Any, Any], Any] | None
-"""A function of (outputs, targets) giving one number a sample ``(n,)``; None stands for the loss."""
+ObjectiveFunction = Callable[[Any, Any], Any]
+"""A function of (outputs, targets), in the model's framework, giving one number a sample ``(n,)``, or one."""
 
 Pullback = Callable[[Array, Array], tuple[Array, Array, Array]]
+
+_FEW_VECTORS = 3  # fewer directional derivatives than this cost less than per-sample gradients
+_ROW_BYTES = 2**28  # that per-sample gradients may take at a time
 
 
 @dataclass(frozen=True)
@@ -112,52 +127,144 @@ class Linearization:
         return self._gradient
 
 
-class Ensemble(ABC):
-    """K models that are trained together, each under weights of its own, on the same batches.
+class TrainingLoss(ABC):
+    """The per-sample losses of a batch in training mode, and their derivatives.
 
-    Members that have had the same weights so far are the same model, so an ensemble may start with the first
-    member alone and copy it when the others part from it.
+    The forward pass sees the batch as a whole: a sample's loss may depend on its neighbours.
+
+    Parameters
+    ----------
+    arrays : Arrays
     """
 
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """How many members the next `step` expects weights for."""
+    row_bytes: int = _ROW_BYTES
+    """Memory that per-sample gradients may take at a time where slopes are found from them."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.arrays = arrays
 
     @abstractmethod
-    def fork(self, size: int) -> None:
-        """Have at least `size` members from now on; new ones are copies of the first."""
+    def gradient(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
+    ) -> tuple[Array, Array, Array]:
+        """Return losses ``(n,)``, the weighted loss's gradient ``(P,)`` and the new buffers ``(S,)``.
 
-    @abstractmethod
-    def step(
-        self, samples: NDArray[np.int64], weights: Array, seed: int, learning_rate: float, step: int
-    ) -> None:
-        """Do update number `step` of every member.
-
-        Parameters
-        ----------
-        samples : ndarray of int64, shape (n,)
-            The batch.
-        weights : array, shape (size, n)
-            Of the batch's samples, for each member.
-        seed : int
-            Of the random draws.
-        learning_rate : float
-            Of this update.
-        step : int
-            Its number, from 0.
+        With a leading axis of K on parameters, buffers and weights, all results have it; the batch and the seed
+        are shared.
         """
 
     @abstractmethod
-    def arrays(self) -> tuple[Array, Array]:
-        """Return parameters ``(size, P)`` and buffers ``(size, S)``."""
+    def rows(
+        self, parameters: Array, buffers: Array, batch: Any, seed: int, part: slice | None = None
+    ) -> Array:
+        """Return the gradients ``(n, P)`` of the losses of the samples in `part` of the batch (all by default).
+
+        The forward pass sees the whole batch whatever `part` says, so that the result doesn't depend on how
+        the rows are split.
+        """
+
+    @abstractmethod
+    def linearize(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
+    ) -> Linearization:
+        """Return the weighted loss's gradient and its pullback.
+
+        Raises
+        ------
+        NotTwiceDifferentiableError
+            If a layer has no second derivative; the message names it.
+        """
+
+    def losses(self, parameters: Array, buffers: Array, batch: Any, seed: int) -> Array:
+        """Return the losses ``(n,)``."""
+        weights = self.arrays.from_numpy(np.ones(len(batch)))
+        return self.gradient(parameters, buffers, batch, weights, seed)[0]
+
+    def slopes(self, parameters: Array, buffers: Array, batch: Any, vectors: Array, seed: int) -> Array:
+        """Return the slopes ``<vector, grad loss_j>``, ``(n,)`` along one vector or ``(K, n)`` along K.
+
+        Along few vectors these are directional derivatives of the whole batch; along many, inner products with
+        the gradients of some samples at a time.
+        """
+        if vectors.ndim == 1:
+            return self.slope(parameters, buffers, batch, vectors, seed)
+        if len(vectors) <= _FEW_VECTORS:
+            return self.arrays.stack([self.slope(parameters, buffers, batch, v, seed) for v in vectors])
+        parts = slices(len(batch), self.row_bytes, parameters)
+        return self.arrays.concatenate(
+            [self.arrays.outer(vectors, self.rows(parameters, buffers, batch, seed, part)) for part in parts]
+        )
+
+    def slope(self, parameters: Array, buffers: Array, batch: Any, vector: Array, seed: int) -> Array:
+        """Return the slopes ``(n,)`` along one vector."""
+        return self.arrays.outer(vector[None], self.rows(parameters, buffers, batch, seed))[0]
+
+
+class Objective(ABC):
+    """A function of a model's outputs and targets in evaluation mode, sample by sample, and its derivatives.
+
+    Parameters
+    ----------
+    arrays : Arrays
+    """
+
+    row_bytes: int = _ROW_BYTES
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.arrays = arrays
+
+    @abstractmethod
+    def values(self, parameters: Array, buffers: Array, batch: Any) -> Array:
+        """Return the objective of every sample ``(n,)``; shape ``()`` where the function gives one number.
+
+        With a leading axis of K on parameters and buffers, the result has it too.
+        """
+
+    @abstractmethod
+    def rows(self, parameters: Array, buffers: Array, batch: Any) -> tuple[Array, Array]:
+        """Return the gradients ``(n, P)`` and ``(n, S)`` of every sample's objective."""
+
+    @abstractmethod
+    def hessian_products(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, vectors: Array
+    ) -> Array:
+        """Return ``sum_j weights_j Hess(objective_j) vector`` in the parameters, ``(P,)`` or ``(K, P)``.
+
+        Raises
+        ------
+        NotTwiceDifferentiableError
+            If a layer has no second derivative; the message names it.
+        """
+
+    @abstractmethod
+    def gauss_newton_products(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, vectors: Array
+    ) -> Array:
+        """Return ``sum_j weights_j J_j' H_j J_j vector``, positive semidefinite where the objective is convex.
+
+        ``J_j`` is the Jacobian of sample j's outputs and ``H_j`` the Hessian of its objective in them.
+        `vectors` and the result are ``(P,)`` or ``(K, P)``.
+
+        Raises
+        ------
+        InvalidModelError
+            If the model returns anything but one array.
+        """
+
+    def gradient(self, parameters: Array, buffers: Array, batch: Any) -> tuple[Array, Array]:
+        """Return the gradients ``(P,)`` and ``(S,)`` of the objective summed over the batch."""
+        rows, buffer_rows = self.rows(parameters, buffers, batch)
+        return rows.sum(0), buffer_rows.sum(0)
+
+    def slopes(self, parameters: Array, buffers: Array, batch: Any, vectors: Array) -> Array:
+        """Return the slopes ``<vector, grad objective_j>``, ``(n,)`` along one vector or ``(K, n)`` along K."""
+        if vectors.ndim == 1:
+            return self.slopes(parameters, buffers, batch, vectors[None])[0]
+        return self.arrays.outer(vectors, self.rows(parameters, buffers, batch)[0])
 
 
 class Backend(ABC):
-    """One model with its loss, as pure functions of a flat parameter vector.
-
-    The model is copied, never changed.
-    """
+    """One model with its loss. The model is copied, never changed."""
 
     name: ClassVar[str]
     """The name under which the backend is registered."""
@@ -168,6 +275,12 @@ class Backend(ABC):
     For what changes the last bits of every result although it can be set back, such as a thread count. What is
     not among them makes a replay that differs warn.
     """
+
+    arrays: Arrays
+    """What its arrays can do beside operators."""
+
+    loss: TrainingLoss
+    """The loss in training mode."""
 
     @classmethod
     @abstractmethod
@@ -182,27 +295,30 @@ class Backend(ABC):
         loss: Loss,
         *,
         device: str,
-        params: Callable[[str], bool] | Sequence[str] | None,
+        params: Filter,
         seed: int,
         example: Data,
+        build: Callable[[], Any] | None = None,
     ) -> Backend:
-        """Build a backend.
+        """Make a backend.
 
         Parameters
         ----------
         model
-            A model of the framework, or a callable without arguments that builds one.
+            A model that the backend `handles`.
         loss
-            A name, a `dataval.backend.losses.NamedLoss`, or a function (outputs, targets) -> (n,).
+            A name, a `NamedLoss`, or a function (outputs, targets) -> (n,).
         device : str
             ``"auto"`` (an accelerator where there is one) or a name that the framework knows.
         params
             Which trainable parameters the run trains: a predicate on names, a list of names or of
             shell patterns, or None for all.
         seed : int
-            Seeds the initialisation where `model` is a callable.
+            Seeds what of the model is still to be initialised (layers without weights yet).
         example : Data
             A few training samples, to find out by running them what the model does.
+        build : callable, optional
+            Builds such a model anew, where this one was built for the call: it need not be copied then.
 
         Raises
         ------
@@ -212,15 +328,25 @@ class Backend(ABC):
             If the samples don't fit the model or the targets don't fit the loss.
         """
 
+    @classmethod
+    def settings(cls) -> AbstractContextManager[None]:
+        """Set the framework's modes as computing needs them; put the caller's back on leaving."""
+        return nullcontext()
+
+    @classmethod
+    def seeded(cls, seed: int) -> AbstractContextManager[None]:
+        """Seed the framework's generators that building a model may draw from; restore them on leaving."""
+        return nullcontext()
+
     @property
     @abstractmethod
     def signature(self) -> Signature:
         """Names and shapes of the parameters and buffers."""
 
     @property
-    @abstractmethod
     def environment(self) -> dict[str, str]:
         """What besides the inputs decides the last bits of a result: versions, device, thread count."""
+        return {}
 
     @abstractmethod
     def initial(self) -> tuple[Array, Array]:
@@ -229,8 +355,6 @@ class Backend(ABC):
     @abstractmethod
     def export(self, parameters: Array, buffers: Array) -> Any:
         """Return a copy of the model holding these parameters and buffers, in evaluation mode."""
-
-    # ---- data and arrays -------------------------------------------------------------------------
 
     @abstractmethod
     def batches(self, data: Data) -> Batches:
@@ -241,67 +365,19 @@ class Backend(ABC):
         """Raise `InvalidDataError` if targets anywhere in `data` don't fit the loss (labels out of range)."""
 
     @abstractmethod
-    def from_numpy(self, array: NDArray[Any]) -> Array:
-        """Return a framework array of the parameters' dtype on the device."""
-
-    @staticmethod
-    @abstractmethod
-    def to_numpy(array: Array) -> NDArray[Any]:
-        """Return a NumPy array of the same dtype."""
+    def predict(self, parameters: Array, buffers: Array, batch: Any) -> Array:
+        """Return the model's outputs in evaluation mode."""
 
     @abstractmethod
-    def inner(self, left: Array, right: Array, /) -> Array:
-        """Return the inner product along the last axis, kept with length 1."""
+    def objective(self, function: ObjectiveFunction | None = None) -> Objective:
+        """Return an objective in evaluation mode; None stands for the loss."""
 
-    @abstractmethod
-    def minimum(self, array: Array, bound: float, /) -> Array:
-        """Return the elementwise minimum of an array and a number."""
+    def in_double(self, batch: Any) -> tuple[Backend, Any] | None:
+        """Return the same in float64, where second derivatives can be judged; None where it can't be had."""
+        return None
 
-    @abstractmethod
-    def outer_slopes(self, vectors: Array, rows: Array) -> Array:
-        """Return all inner products of K vectors ``(K, P)`` and n rows ``(n, P)``, shape ``(K, n)``."""
-
-    # ---- the training loss -----------------------------------------------------------------------
-
-    @abstractmethod
-    def losses(self, parameters: Array, buffers: Array, batch: Any, seed: int) -> Array:
-        """Return the per-sample losses ``(n,)`` in training mode."""
-
-    @abstractmethod
-    def gradient(
-        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
-    ) -> tuple[Array, Array, Array]:
-        """Return losses ``(n,)``, the weighted loss's gradient ``(P,)`` and the new buffers ``(S,)``.
-
-        Training mode.
-        """
-
-    @abstractmethod
-    def ensemble_gradient(
-        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
-    ) -> tuple[Array, Array, Array]:
-        """Return what `gradient` returns, for K parameter vectors at once.
-
-        `parameters` is ``(K, P)``, `buffers` ``(K, S)`` and `weights` ``(K, n)``; the batch and the seed are
-        shared, and every result has the leading axis. Training mode.
-        """
-
-    def ensemble(
-        self,
-        parameters: Array,
-        slots: Slots,
-        buffers: Array,
-        optimizer: Optimizer,
-        batches: Batches,
-        capacity: int,
-    ) -> Ensemble | None:
-        """Return an ensemble of up to `capacity` members that start from these arrays, if there is a fast one.
-
-        `batches` are the training samples.
-
-        Without one (None, the default), `PlainEnsemble` does the same by `ensemble_gradient` and the
-        optimizer's own arithmetic.
-        """
+    def blame(self, batch: Any) -> str | None:
+        """Name what has no exact second derivative: "the layer 'act' (Clamp)"; None if it isn't found."""
         return None
 
     @property
@@ -309,102 +385,9 @@ class Backend(ABC):
         """Memory that the forward pass of one sample keeps for the backward pass; 0 where it isn't known."""
         return 0
 
-    @abstractmethod
-    def loss_jvp(self, parameters: Array, buffers: Array, batch: Any, vector: Array, seed: int) -> Array:
-        """Return the per-sample slopes ``<vector, grad loss_j>``, shape ``(n,)``. Training mode.
 
-        No per-sample gradient is formed: this is one directional derivative of the whole batch.
-        """
-
-    @abstractmethod
-    def gradient_vjp(
-        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
-    ) -> Linearization:
-        """Return the weighted loss's gradient and its pullback. Training mode.
-
-        Raises
-        ------
-        NotTwiceDifferentiableError
-            If a layer has no second derivative; the message names it.
-        """
-
-    @abstractmethod
-    def check_second_order(self, batch: Any) -> None:
-        """Raise `NotTwiceDifferentiableError` if `gradient_vjp` will not be exact for this model."""
-
-    @abstractmethod
-    def per_sample_gradients(
-        self, parameters: Array, buffers: Array, batch: Any, seed: int, rows: slice | None = None
-    ) -> Array:
-        """Return the gradients ``(n, P)`` of the losses of the samples in `rows` of the batch (all by default).
-
-        Training mode: the forward pass sees the whole batch whatever `rows` says, so that the result
-        doesn't depend on how the rows are split.
-        """
-
-    # ---- evaluation mode -------------------------------------------------------------------------
-
-    @abstractmethod
-    def predict(self, parameters: Array, buffers: Array, batch: Any) -> Array:
-        """Return the model's outputs in evaluation mode."""
-
-    @abstractmethod
-    def objective(self, parameters: Array, buffers: Array, batch: Any, objective: Objective) -> Array:
-        """Return the objective of every sample ``(n,)`` in evaluation mode.
-
-        An objective that returns a scalar gives shape ``()``. With a leading axis of K on `parameters` and
-        `buffers`, the result has it too.
-        """
-
-    @abstractmethod
-    def objective_gradient(
-        self, parameters: Array, buffers: Array, batch: Any, objective: Objective
-    ) -> tuple[Array, Array]:
-        """Return the gradients ``(P,)`` and ``(S,)`` of the objective summed over the batch.
-
-        Evaluation mode.
-        """
-
-    @abstractmethod
-    def objective_gradients(
-        self, parameters: Array, buffers: Array, batch: Any, objective: Objective
-    ) -> tuple[Array, Array]:
-        """Return the gradients ``(n, P)`` and ``(n, S)`` of every sample's objective. Evaluation mode."""
-
-    @abstractmethod
-    def objective_jvp(
-        self, parameters: Array, buffers: Array, batch: Any, vectors: Array, objective: Objective
-    ) -> Array:
-        """Return the slopes ``<vector, grad objective_j>`` of every sample's objective.
-
-        `vectors` is ``(P,)`` or ``(K, P)``, the result ``(n,)`` or ``(K, n)``. Evaluation mode.
-        """
-
-    @abstractmethod
-    def hessian_vector_product(
-        self, parameters: Array, buffers: Array, batch: Any, weights: Array, vectors: Array
-    ) -> Array:
-        """Return ``sum_j weights_j Hess(loss_j) vector`` in the parameters.
-
-        `vectors` and the result are ``(P,)`` or ``(K, P)``. Evaluation mode.
-
-        Raises
-        ------
-        NotTwiceDifferentiableError
-            If a layer has no second derivative; the message names it.
-        """
-
-    @abstractmethod
-    def gauss_newton_vector_product(
-        self, parameters: Array, buffers: Array, batch: Any, weights: Array, vectors: Array
-    ) -> Array:
-        """Return ``sum_j weights_j J_j' H_j J_j vector``, positive semidefinite where the loss is convex.
-
-        ``J_j`` is the Jacobian of sample j's outputs and ``H_j`` the Hessian of its loss in them. `vectors`
-        and the result are ``(P,)`` or ``(K, P)``. Evaluation mode.
-
-        Raises
-        ------
-        InvalidModelError
-            If the model returns anything but one array.
-        """
+def slices(n: int, row_bytes: int, parameters: Array) -> Iterator[slice]:
+    """Split n rows of the parameters' length so that each part stays within a memory budget."""
+    size = max(1, row_bytes // (8 * max(1, len(parameters))))
+    for start in range(0, n, size):
+        yield slice(start, min(n, start + size))

@@ -5,25 +5,56 @@ Nothing here imports a framework before a model of that framework is at hand.
 
 from __future__ import annotations
 
+import inspect
+import random
 import sys
 import warnings
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
 
-from dataval.backend.contract import Backend
-from dataval.errors import BackendNotFoundError
+import numpy as np
 
-__all__ = ["available_backends", "find_backend", "load_backend"]
+from dataval.backend.contract import Backend
+from dataval.errors import BackendNotFoundError, InvalidModelError
+
+__all__ = [
+    "FoundModel",
+    "available_backends",
+    "find_model",
+    "framework_settings",
+    "load_backend",
+    "load_extension",
+]
 
 _GROUP = "dataval.backends"
 
 
+@dataclass(frozen=True)
+class FoundModel:
+    """A model with the backend that handles it.
+
+    Attributes
+    ----------
+    backend : type of Backend
+    model
+        The caller's model, or what the caller's builder built.
+    build : callable or None
+        Builds such a model anew, under the same seed; None for a model of the caller's own.
+    """
+
+    backend: type[Backend]
+    model: Any
+    build: Callable[[], Any] | None = None
+
+
 def available_backends() -> tuple[str, ...]:
     """Return the names of the backends whose framework is installed."""
-    return tuple(name for name in _registered() if _is_installed(name))
+    return tuple(name for name in _registered(_GROUP) if _is_installed(name))
 
 
 def load_backend(name: str) -> type[Backend]:
@@ -32,38 +63,119 @@ def load_backend(name: str) -> type[Backend]:
     Raises
     ------
     BackendNotFoundError
-        If there is no such backend, or its framework isn't installed.
+        If there is no such backend, its framework isn't installed, or it can't be imported.
     """
-    registered = _registered()
+    registered = _registered(_GROUP)
     if name not in registered:
         raise BackendNotFoundError(f"unknown backend {name!r}: choose one of {sorted(registered)}")
     if not _is_installed(name):
         raise BackendNotFoundError(f"the backend {name!r} needs its framework: pip install 'dataval[{name}]'")
-    backend: type[Backend] = registered[name].load()
+    try:
+        backend: type[Backend] = registered[name].load()
+    except Exception as error:
+        raise BackendNotFoundError(f"the backend {name!r} could not be loaded: {error!r}") from error
     return backend
 
 
-def find_backend(model: Any) -> type[Backend]:
-    """Return the class of the backend for a model, from its type, or from that of what a callable builds.
+def load_extension(group: str, name: str) -> Any | None:
+    """Return what is registered under a backend's name in another group of entry points, if anything."""
+    registered = _registered(group)
+    return registered[name].load() if name in registered else None
+
+
+def find_model(model: Any, name: str | None = None, *, seed: int = 0) -> FoundModel:
+    """Find the backend for a model, by its type, or by that of what a builder builds.
+
+    Parameters
+    ----------
+    model
+        A model, or a callable without arguments that builds one (a class will do). It is called once, under the
+        seed; the random streams of the process are as before afterwards.
+    name : str, optional
+        Of the backend, where it can't be told from the model.
+    seed : int, default 0
+        Under which a builder is called.
 
     Raises
     ------
     BackendNotFoundError
-        If no installed backend does.
+        If no installed backend handles the model.
+    InvalidModelError
+        If the builder fails.
     """
-    candidates = list(_loaded())
+    candidates = [load_backend(name)] if name else list(_loaded())
     for backend in candidates:
         if backend.handles(model):
-            return backend
-    if callable(model) and not isinstance(model, type):
-        built = model()
-        for backend in candidates:
-            if backend.handles(built):
-                return backend
+            return FoundModel(backend, model)
+    if _is_builder(model):
+        return _find_built(model, candidates, seed)
+    raise _not_found(model)
+
+
+def _find_built(builder: Callable[[], Any], candidates: Sequence[type[Backend]], seed: int) -> FoundModel:
+    build = partial(_build, builder, candidates, seed)
+    built = build()
+    for backend in candidates:
+        if backend.handles(built):
+            return FoundModel(backend, built, build)
+    known = {backend.name for backend in candidates}
+    more = [backend for backend in _loaded() if backend.name not in known]
+    if any(backend.handles(built) for backend in more):  # the builder imported its framework
+        return _find_built(builder, more, seed)
+    raise _not_found(built)
+
+
+def _build(builder: Callable[[], Any], backends: Sequence[type[Backend]], seed: int) -> Any:
+    with _seeded_streams(seed), ExitStack() as stack:
+        for backend in backends:
+            stack.enter_context(backend.seeded(seed))
+        try:
+            return builder()
+        except Exception as error:
+            raise InvalidModelError(
+                f"the function that builds the model failed: {type(error).__name__}: {error}"
+            ) from error
+
+
+@contextmanager
+def framework_settings() -> Iterator[None]:
+    """Set the modes of all frameworks in use as computing needs them, whatever the caller's are."""
+    with ExitStack() as stack:
+        for backend in _loaded():
+            stack.enter_context(backend.settings())
+        yield
+
+
+@contextmanager
+def _seeded_streams(seed: int) -> Iterator[None]:
+    """Seed Python's and NumPy's global generators; restore them on leaving."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what builders may draw from
+    try:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _is_builder(model: Any) -> bool:
+    """Whether this can be called without arguments."""
+    if not callable(model):
+        return False
+    try:
+        parameters = inspect.signature(model).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    return all(p.default is not p.empty or p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters)
+
+
+def _not_found(model: Any) -> BackendNotFoundError:
     installed = ", ".join(available_backends()) or "none"
-    raise BackendNotFoundError(
+    return BackendNotFoundError(
         f"no backend handles a model of type {type(model).__name__} (installed: {installed}). "
-        "Pass a torch.nn.Module or a keras.Model, or name the backend: Learner(..., backend='torch')"
+        "Pass a torch.nn.Module or a keras.Model, or a function without arguments that builds one; or name the "
+        "backend: Learner(..., backend='torch')"
     )
 
 
@@ -74,13 +186,13 @@ def _loaded() -> Iterator[type[Backend]]:
             continue
         try:
             yield load_backend(name)
-        except Exception as error:  # noqa: BLE001 - a broken plug-in must not take the others down
-            warnings.warn(f"the backend {name!r} could not be loaded: {error!r}", stacklevel=3)
+        except BackendNotFoundError as error:  # a broken plug-in must not take the others down
+            warnings.warn(str(error), stacklevel=3)
 
 
 @cache
-def _registered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=_GROUP)}
+def _registered(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
 
 
 def _is_installed(name: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.contract import Objective
+from dataval.backend import ObjectiveFunction
 from dataval.data import Data
 from dataval.errors import ChaoticTrainingWarning
 from dataval.methods.base import DataValuator
@@ -83,7 +83,7 @@ class HyDRA(DataValuator):
         learner: Learner,
         *,
         hessian: bool = False,
-        objective: Objective = None,
+        objective: ObjectiveFunction | None = None,
         chunk_size: int | None = None,
     ) -> None:
         self.learner = learner

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend.contract import Objective
+from dataval.backend import ObjectiveFunction
 from dataval.curvature.operator import Curvature, sample_scale
 from dataval.curvature.system import LinearSystem
 from dataval.data import Data
@@ -104,7 +104,7 @@ class InfluenceFunction(DataValuator):
         curvature: CurvatureKind = "gauss_newton",
         damping: float = 0.1,
         normalize: bool | Literal["theta", "loss"] = False,
-        objective: Objective = None,
+        objective: ObjectiveFunction | None = None,
         chunk_size: int | None = None,
     ) -> None:
         self.learner = learner
@@ -159,7 +159,7 @@ class InfluenceFunction(DataValuator):
 
     def _score(self, replay: Replay, validation: Data) -> FloatArray:
         objective = self._objective(replay, validation)
-        gradient = replay.program.backend.to_numpy(objective.gradient(replay.final)[0])
+        gradient = replay.program.backend.arrays.to_numpy(objective.gradient(replay.final)[0])
         with self._system(replay) as system:
             values = system.values(gradient.astype(np.float64)[None])[0]
             return self._normalised(values, gradient[None], system)
@@ -167,7 +167,7 @@ class InfluenceFunction(DataValuator):
     def _attribute(self, replay: Replay, validation: Data) -> FloatArray:
         objective = self._objective(replay, validation)
         PerSample(objective)  # refuses an objective that is a single number
-        blocks, gradients, to_numpy = [], [], replay.program.backend.to_numpy
+        blocks, gradients, to_numpy = [], [], replay.program.backend.arrays.to_numpy
         with self._system(replay) as system:
             for block in system.blocks(len(validation)):
                 rows = to_numpy(objective.gradients(replay.final, block)[0]).astype(np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend.contract import Objective
+from dataval.backend import ObjectiveFunction
 from dataval.backend.losses import describe_loss
 from dataval.data import Data
 from dataval.methods.base import DataValuator
@@ -89,7 +89,7 @@ class LeaveOneOut(DataValuator):
         seeds: Sequence[int] | None = None,
         mode: Literal["weight", "removal"] = "weight",
         utility: str | Callable[..., float] = "loss",
-        objective: Objective = None,
+        objective: ObjectiveFunction | None = None,
         n_jobs: int = 1,
         group_size: int | None = None,
         folder: str | Path | None = None,

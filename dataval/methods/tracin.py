@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend.contract import Array, Objective
+from dataval.backend import Array, ObjectiveFunction
 from dataval.data import Data
 from dataval.methods.base import DataValuator
 from dataval.objectives.training import TrainingSamples
@@ -76,7 +76,7 @@ class TracIn(DataValuator):
         learner: Learner,
         *,
         checkpoints: Literal["epochs", "updates"] | Sequence[int] = "epochs",
-        objective: Objective = None,
+        objective: ObjectiveFunction | None = None,
         chunk_size: int | None = None,
     ) -> None:
         self.learner = learner
@@ -143,7 +143,7 @@ class TracIn(DataValuator):
         total: FloatArray | float = 0.0
         for state, shares in self._stages(replay, what):
             samples = TrainingSamples(replay.program, state)
-            directions = replay.program.backend.to_numpy(gradients_at(state)).astype(np.float64)
+            directions = replay.program.backend.arrays.to_numpy(gradients_at(state)).astype(np.float64)
             total = total + shares * samples.slopes(directions)
         return np.asarray(total)
 
@@ -153,7 +153,9 @@ class TracIn(DataValuator):
         with progress_bar(what, plan.n_steps, self.learner.progress) as bar:
             for step, state in replay.forward():
                 gradients = gradients_at(state)
-                slopes = program.backend.to_numpy(program.slopes(gradients, state, step)).astype(np.float64)
+                slopes = program.backend.arrays.to_numpy(program.slopes(gradients, state, step)).astype(
+                    np.float64
+                )
                 total = np.zeros((len(slopes), plan.n_samples)) if total is None else total
                 total[:, plan.batch(step)] += plan.learning_rates[step] * slopes
                 bar.update()

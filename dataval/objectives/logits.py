@@ -92,4 +92,4 @@ def _outputs(program: Program, state: State, indices: NDArray[np.int64]) -> NDAr
     outputs = backend.predict(state.parameters, state.buffers, batch)
     if isinstance(outputs, tuple | list | dict):
         raise InvalidDataError(f"class logits are needed, the model returned a {type(outputs).__name__}")
-    return backend.to_numpy(outputs)
+    return backend.arrays.to_numpy(outputs)

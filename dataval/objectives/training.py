@@ -34,7 +34,7 @@ class TrainingSamples:
     """
 
     def __init__(self, program: Program, state: State, chunk_size: int | None = None) -> None:
-        self._backend = program.backend
+        self._arrays, self._loss = program.backend.arrays, program.backend.objective()
         self._batches = program.backend.batches(program.data)
         self._state = state
         self._chunk_size = chunk_size or _CHUNK_SIZE
@@ -43,16 +43,13 @@ class TrainingSamples:
 
     def slopes(self, vectors: FloatArray) -> FloatArray:
         r"""Return :math:`\langle v, \nabla\ell_j\rangle` along vectors ``(K, P)``, shape ``(K, N)``."""
-        directions = self._backend.from_numpy(vectors)
-        parts = [
-            self._backend.objective_jvp(*self._at, self._batches.take(chunk), directions, None)
-            for chunk in self.chunks()
-        ]
+        directions = self._arrays.from_numpy(vectors)
+        parts = [self._loss.slopes(*self._at, self._batches.take(chunk), directions) for chunk in self.chunks()]
         return np.concatenate([self._numpy(part) for part in parts], axis=-1)
 
     def gradients(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return the gradients ``(n, P)`` of some samples' losses."""
-        rows, _ = self._backend.objective_gradients(*self._at, self._batches.take(indices), None)
+        rows, _ = self._loss.rows(*self._at, self._batches.take(indices))
         return self._numpy(rows)
 
     def squared_norms(self) -> FloatArray:
@@ -64,22 +61,22 @@ class TrainingSamples:
     def weighted_product(self, kind: CurvatureKind, weights: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return the weighted sum of the samples' curvatures times vectors ``(K, P)``."""
         product = {
-            "hessian": self._backend.hessian_vector_product,
-            "gauss_newton": self._backend.gauss_newton_vector_product,
+            "hessian": self._loss.hessian_products,
+            "gauss_newton": self._loss.gauss_newton_products,
         }[kind]
-        directions = self._backend.from_numpy(vectors if len(vectors) > 1 else vectors[0])
+        directions = self._arrays.from_numpy(vectors if len(vectors) > 1 else vectors[0])
         total: Any = 0.0
         for chunk in self.chunks(len(vectors)):
-            part = self._backend.from_numpy(weights[chunk])
+            part = self._arrays.from_numpy(weights[chunk])
             total = total + product(*self._at, self._batches.take(chunk), part, directions)
         return self._numpy(total).reshape(vectors.shape)
 
     def check_gauss_newton(self) -> None:
         """Raise `InvalidModelError` if the model has no Gauss-Newton matrix."""
         few = next(self.chunks())[:2]
-        nothing = self._backend.from_numpy(np.zeros(len(few)))
-        vector = self._backend.from_numpy(np.zeros(self.n_parameters))
-        self._backend.gauss_newton_vector_product(*self._at, self._batches.take(few), nothing, vector)
+        nothing = self._arrays.from_numpy(np.zeros(len(few)))
+        vector = self._arrays.from_numpy(np.zeros(self.n_parameters))
+        self._loss.gauss_newton_products(*self._at, self._batches.take(few), nothing, vector)
 
     def chunks(self, n_vectors: int = 1) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of all samples, some at a time."""
@@ -92,4 +89,4 @@ class TrainingSamples:
         return self._state.parameters, self._state.buffers
 
     def _numpy(self, array: Any) -> FloatArray:
-        return np.asarray(self._backend.to_numpy(array), dtype=np.float64)
+        return np.asarray(self._arrays.to_numpy(array), dtype=np.float64)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.contract import Backend, Objective
+from dataval.backend import Backend, ObjectiveFunction
 from dataval.backend.losses import Loss
 from dataval.data import Data
 from dataval.errors import InvalidDataError
@@ -84,7 +84,7 @@ class Score:
         n = len(self._targets)
         chunks = (np.arange(start, min(n, start + CHUNK_SIZE)) for start in range(0, n, CHUNK_SIZE))
         outputs = [self._backend.predict(parameters, buffers, self._batches.take(chunk)) for chunk in chunks]
-        return np.concatenate([self._backend.to_numpy(part) for part in outputs])
+        return np.concatenate([self._backend.arrays.to_numpy(part) for part in outputs])
 
     def _probe(self) -> None:
         try:
@@ -136,7 +136,7 @@ def make_utility(
     backend: Backend,
     validation: Data,
     *,
-    objective: Objective = None,
+    objective: ObjectiveFunction | None = None,
     loss: Loss | None = None,
 ) -> Utility:
     """Build what a `utility` argument stands for.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.contract import Array, Backend, Objective
+from dataval.backend import Array, Backend, ObjectiveFunction
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.program import State
@@ -47,10 +47,12 @@ class ValidationObjective:
     name = "loss"
     greater_is_better = False
 
-    def __init__(self, backend: Backend, data: Data, function: Objective, chunk_size: int = CHUNK_SIZE) -> None:
+    def __init__(
+        self, backend: Backend, data: Data, function: ObjectiveFunction | None, chunk_size: int = CHUNK_SIZE
+    ) -> None:
         self._backend = backend
         self._batches = backend.batches(data)
-        self._function = function
+        self._objective = backend.objective(function)
         self._n = len(data)
         self._chunk_size = chunk_size
         with _explained_failure():
@@ -62,16 +64,16 @@ class ValidationObjective:
         """Return the objective at a state, shape ``()``, or ``(K,)`` for a state with a leading axis."""
         total: NDArray[np.float64] = np.zeros(())
         for batch in self._chunks():
-            values = self._backend.objective(state.parameters, state.buffers, batch, self._function)
-            values = self._backend.to_numpy(values).astype(np.float64)
+            values = self._objective.values(state.parameters, state.buffers, batch)
+            values = self._backend.arrays.to_numpy(values).astype(np.float64)
             total = total + (values if self.is_scalar else values.sum(axis=-1))
         return np.asarray(total if self.is_scalar else total / self._n)
 
     def values(self, state: State) -> NDArray[np.float64]:
         """Return every sample's objective at a state, shape ``(n,)``, or ``(K, n)`` with a leading axis."""
         parts = [
-            self._backend.to_numpy(
-                self._backend.objective(state.parameters, state.buffers, batch, self._function)
+            self._backend.arrays.to_numpy(
+                self._objective.values(state.parameters, state.buffers, batch)
             ).astype(np.float64)
             for batch in self._chunks()
         ]
@@ -79,18 +81,13 @@ class ValidationObjective:
 
     def gradient(self, state: State) -> tuple[Array, Array]:
         """Return the gradients ``(P,)`` and ``(S,)`` of the objective in parameters and buffers."""
-        parts = [
-            self._backend.objective_gradient(state.parameters, state.buffers, batch, self._function)
-            for batch in self._chunks()
-        ]
+        parts = [self._objective.gradient(state.parameters, state.buffers, batch) for batch in self._chunks()]
         scale = 1.0 if self.is_scalar else 1.0 / self._n
         return sum(p for p, _ in parts) * scale, sum(b for _, b in parts) * scale
 
     def gradients(self, state: State, indices: NDArray[np.int64]) -> tuple[Array, Array]:
         """Return the gradients ``(n, P)`` and ``(n, S)`` of some samples' objective."""
-        return self._backend.objective_gradients(
-            state.parameters, state.buffers, self._batches.take(indices), self._function
-        )
+        return self._objective.rows(state.parameters, state.buffers, self._batches.take(indices))
 
     def _chunks(self) -> Iterator[Any]:
         size = self._n if self.is_scalar else self._chunk_size
@@ -100,9 +97,7 @@ class ValidationObjective:
     def _probe(self) -> bool:
         """Evaluate the objective on some samples; return whether it gives a single number."""
         n = min(CHUNK_SIZE, self._n)
-        values = self._backend.objective(
-            *self._backend.initial(), self._batches.take(np.arange(n)), self._function
-        )
+        values = self._objective.values(*self._backend.initial(), self._batches.take(np.arange(n)))
         shape = tuple(values.shape)
         if shape not in {(), (n,)}:
             raise InvalidDataError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dataval.data import Data
 from dataval.progress import progress_bar
+from dataval.retraining.ensemble import advance, make_ensemble
 from dataval.training.plan import make_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -141,7 +142,7 @@ def retraining_key(replay: Replay, validation: Data, *parts: str) -> str:
     *parts : str
         What is measured.
     """
-    program, to_numpy = replay.program, replay.program.backend.to_numpy
+    program, to_numpy = replay.program, replay.program.backend.arrays.to_numpy
     start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
     first = to_numpy(program.losses(replay.initial, 0)).astype(np.float64).mean()
     described = [
@@ -212,10 +213,10 @@ def _run_together(
     order = np.concatenate([order[-1:], order[:-1]])
     sorted_parting = parting[order[1:]]
     together = program.with_weights(weights[order])
-    ensemble = together.ensemble(start, len(order))
+    ensemble = make_ensemble(together, start, len(order))
     for step in range(program.plan.n_steps):
         ensemble.fork(1 + int(np.searchsorted(sorted_parting, step, side="right")))
-        together.advance(ensemble, step)
+        advance(ensemble, together, step)
     members = np.empty(len(order), dtype=np.int64)
     members[order] = np.where(np.arange(len(order)) < ensemble.size, np.arange(len(order)), 0)
     parameters, buffers = ensemble.arrays()

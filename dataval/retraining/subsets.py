@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dataval.backend.contract import Objective
+from dataval.backend import ObjectiveFunction
 from dataval.backend.losses import Loss, describe_loss
 from dataval.data import Data, as_data
 from dataval.metrics.fidelity import SubsetTruth
@@ -31,7 +31,7 @@ def retrain_subsets(
     y_val: Any,
     *,
     run: TrainingRun | None = None,
-    objective: Objective = None,
+    objective: ObjectiveFunction | None = None,
     utility: UtilityLike = "loss",
     n_subsets: int = 40,
     fraction: float = 0.01,
@@ -108,7 +108,7 @@ def retrain_subsets_of(
     replay: Replay,
     validation: Data,
     *,
-    objective: Objective = None,
+    objective: ObjectiveFunction | None = None,
     utility: UtilityLike = "loss",
     loss: Loss | None = None,
     n_subsets: int = 40,
@@ -168,7 +168,7 @@ def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.b
     return mask
 
 
-def utility_key(replay: Replay, validation: Data, objective: Objective, measure: Utility) -> str:
+def utility_key(replay: Replay, validation: Data, objective: ObjectiveFunction | None, measure: Utility) -> str:
     """Return a name for retraining and for what is measured then; functions are told apart by a result."""
     what = "" if objective is None else describe_loss(objective)
     start = float(measure.value(replay.initial))

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from dataval.backend.contract import Backend
+from dataval.backend import Backend
 from dataval.backend.losses import Loss, describe_loss
-from dataval.backend.registry import find_backend, load_backend
+from dataval.backend.registry import find_model
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
+from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.plan import make_plan
@@ -173,29 +174,28 @@ class Learner(BaseEstimator):
     def _training(self) -> Training:
         return _checked(Training, self.training, "training")
 
-    def _backend_class(self) -> type[Backend]:
-        return load_backend(self.backend) if self.backend else find_backend(self.model)
-
     def _program(self, data: Data, weights: NDArray[np.float64]) -> Program:
         training = self._training()
         plan = make_plan(training, len(data))
         return Program(self._make_backend(data), data, training, plan, weights)
 
     def _make_backend(self, data: Data) -> Backend:
-        backend = self._backend_class().create(
-            self.model,
+        found = find_model(self.model, self.backend, seed=self._training().seed)
+        backend = found.backend.create(
+            found.model,
             self.loss,
             device=self.device,
             params=self.params,
             seed=self._training().seed,
             example=data.take(slice(0, _N_EXAMPLES)),
+            build=found.build,
         )
         backend.check_targets(data)
         return backend
 
     def _new_run(self, program: Program) -> TrainingRun:
         plan, backend = program.plan, program.backend
-        return TrainingRun(
+        run = TrainingRun(
             training=program.training,
             plan=plan,
             weights=program.weights,
@@ -209,32 +209,43 @@ class Learner(BaseEstimator):
             environment=backend.environment,
             data_fingerprint=program.data.fingerprint(),
         )
+        self._bind(run, program)
+        return run
 
     def _adopt(self, data: Data, weights: ArrayLike | None, run: TrainingRun) -> Replay:
         """Join `run` with the program that made it, after checking that it is this learner's."""
+        if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
+            raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
+        bound = run.binding
+        if bound is not None and bound.source == self._source() and bound.is_on(data):
+            return Replay(bound.program, run)
+        _check_same(run, "training", run.training, self._training())
+        _check_same(run, "loss", run.loss, describe_loss(self.loss))
         if run.data_fingerprint != data.fingerprint():
             raise RunMismatchError(
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
                 f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"
             )
         backend = self._make_backend(data)
-        found = {
-            "backend": (run.backend, backend.name),
-            "loss": (run.loss, describe_loss(self.loss)),
-            "training": (run.training, self._training()),
-            "model": (run.signature, backend.signature),
-        }
-        for what, (recorded, mine) in found.items():
-            if recorded != mine:
-                raise RunMismatchError(
-                    f"the run was recorded with another {what}: {recorded}; this learner has {mine}"
-                )
+        _check_same(run, "backend", run.backend, backend.name)
+        _check_same(run, "model", run.signature, backend.signature)
         _check_environment(run, backend)
-        if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
-            raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
         replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
         replay.check_start()
+        self._bind(run, replay.program)
         return replay
+
+    def _bind(self, run: TrainingRun, program: Program) -> None:
+        """Let methods that adopt the run from this learner, or one like it, use its program again."""
+        run.binding = Binding(self._source(), program)
+
+    def _source(self) -> Source:
+        return Source(self.model, self.loss, self._training(), self.device, self.params, self.backend)
+
+
+def _check_same(run: TrainingRun, what: str, recorded: object, mine: object) -> None:
+    if recorded != mine:
+        raise RunMismatchError(f"the run was recorded with another {what}: {recorded}; this learner has {mine}")
 
 
 def _check_environment(run: TrainingRun, backend: Backend) -> None:

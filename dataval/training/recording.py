@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.contract import Array
+from dataval.backend import Array
 from dataval.errors import TrainingDivergedError, TrainingInterrupted
 from dataval.progress import progress_bar
 from dataval.training.program import Program, State
@@ -68,7 +68,7 @@ class _LossLog:
     def flush(self) -> None:
         while self._pending:
             step, losses = self._pending.popleft()
-            self._write(step, self._program.backend.to_numpy(losses))
+            self._write(step, self._program.backend.arrays.to_numpy(losses))
 
     def _write(self, step: int, losses: NDArray[np.floating]) -> None:
         if not np.isfinite(losses).all():

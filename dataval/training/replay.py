@@ -50,7 +50,7 @@ class Replay:
             return
         batch = run.plan.batch(0)
         recorded = run.losses[0, batch]
-        found = self.program.backend.to_numpy(self.program.losses(self.initial, 0))
+        found = self.program.backend.arrays.to_numpy(self.program.losses(self.initial, 0))
         if not np.abs(found - recorded).max() <= _ROUNDING * np.abs(recorded).max():
             raise RunMismatchError(
                 f"the run was recorded with another model or loss: sample {batch[0]} had a loss of "
@@ -116,7 +116,7 @@ class Replay:
         if not self._wants_check(start, stop):
             return
         self._is_checked = True
-        to_numpy = self.program.backend.to_numpy
+        to_numpy = self.program.backend.arrays.to_numpy
         recorded = to_numpy(self.program.load(self.run.checkpoints[stop]).parameters)
         difference = np.abs(to_numpy(state.parameters) - recorded).max()
         if difference == 0:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.contract import Signature
+from dataval.backend import Signature
+from dataval.training.binding import Binding
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.plan import Plan
@@ -44,6 +46,8 @@ class TrainingRun:
         What trained it: the backend's name, the loss, the model's parameters, versions and device.
     data_fingerprint : str
         Hash of the training data.
+    binding : Binding or None
+        The program that the run is joined with in this process; it is not saved, copied or pickled.
     """
 
     training: Training
@@ -58,6 +62,11 @@ class TrainingRun:
     signature: Signature
     environment: dict[str, str]
     data_fingerprint: str
+    binding: Binding | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what the run is joined with: model and data are no part of it."""
+        return self.__dict__ | {"binding": None}
 
     @property
     def n_steps(self) -> int:

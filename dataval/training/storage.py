@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from dataval.backend.contract import Array, Signature
+from dataval.backend import Array, Signature
 from dataval.backend.registry import load_backend
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.contract import Array, Backend
+from dataval.backend import Array, Backend
 from dataval.training.program import State
 from dataval.training.replay import Replay
 
@@ -110,7 +110,7 @@ class _ValueSums:
 
     def flush(self) -> None:
         for step, slopes, factor in self._pending:
-            found = factor * self._backend.to_numpy(slopes).astype(np.float64)
+            found = factor * self._backend.arrays.to_numpy(slopes).astype(np.float64)
             np.subtract.at(self._sums.T, self._plan.batch(step), found.T)
         self._pending.clear()
 
@@ -131,11 +131,11 @@ class _NormLog:
         self.stopped_at = -1
 
     def add(self, step: int, vectors: Array) -> None:
-        self._pending.append((step, self._backend.inner(vectors, vectors)))
+        self._pending.append((step, self._backend.arrays.inner(vectors, vectors)))
 
     def flush_finds_overflow(self) -> bool:
         for step, squares in self._pending:
-            norm = float(np.sqrt(self._backend.to_numpy(squares).astype(np.float64).max()))
+            norm = float(np.sqrt(self._backend.arrays.to_numpy(squares).astype(np.float64).max()))
             self.norms[step] = norm
             if not np.isfinite(norm) and self.stopped_at < 0:
                 self.stopped_at = step
@@ -144,4 +144,4 @@ class _NormLog:
 
 
 def _norms(backend: Backend, vectors: Array) -> NDArray[np.float64]:
-    return np.sqrt(backend.to_numpy(backend.inner(vectors, vectors)).astype(np.float64))
+    return np.sqrt(backend.arrays.to_numpy(backend.arrays.inner(vectors, vectors)).astype(np.float64))

@@ -1,24 +1,44 @@
-"""Vector-Jacobian products and per-sample gradients, in graphs."""
+"""Vector-Jacobian products and per-sample gradients, in graphs, and what to do where TensorFlow lacks one."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from dataval.backend import ways
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
 
-__all__ = ["each_row", "gradient", "jacobian_rows", "single_rows", "unused", "vectorised"]
+__all__ = [
+    "UNSUPPORTED",
+    "FirstThatWorks",
+    "each_row",
+    "gradient",
+    "jacobian_rows",
+    "single_rows",
+    "unused",
+    "vectorised",
+]
 
 Values = Callable[[Any, Batch], tf.Tensor]
 OverRows = Callable[[Callable[[Any], Any], Any], Any]
 """A function (function, arrays) -> its results over the leading axis of the arrays."""
 
+UNSUPPORTED = (tf.errors.OpError, LookupError, RuntimeError, NotImplementedError, TypeError, ValueError)
+"""What TensorFlow raises where an operation lacks a derivative or a batching rule."""
+
 _ZERO = tf.UnconnectedGradients.ZERO
+
+
+class FirstThatWorks(ways.FirstThatWorks):
+    """See `dataval.backend.ways.FirstThatWorks`."""
+
+    unsupported: ClassVar[ways.Errors] = UNSUPPORTED
+    fatal: ClassVar[ways.Errors] = (tf.errors.ResourceExhaustedError,)
 
 
 def gradient(tape: tf.GradientTape, outputs: Any, inputs: Any, cotangents: Any = None) -> Any:

@@ -2,55 +2,114 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
+from dataval.backend import Arrays, Linearization, TrainingLoss
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.derivatives import slopes
-from dataval_tensorflow.derivatives.fallback import FirstThatWorks, over_rows
-from dataval_tensorflow.derivatives.gradients import OverRows, gradient, jacobian_rows, single_rows
+from dataval_tensorflow.derivatives.gradients import (
+    FirstThatWorks,
+    OverRows,
+    gradient,
+    jacobian_rows,
+    single_rows,
+)
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal
-from dataval_tensorflow.derivatives.tracing import compiled
+from dataval_tensorflow.derivatives.second_order import named_layer_error
+from dataval_tensorflow.derivatives.tracing import call, compiled, compiled_over_rows
 from dataval_tensorflow.losses import PerSample
 from dataval_tensorflow.model.functional import FunctionalModel
 from dataval_tensorflow.model.layers import can_be_vectorised
 
-__all__ = ["TrainingLoss"]
+__all__ = ["TensorFlowLoss"]
 
 
-class TrainingLoss:
-    """Compiled functions of parameters, buffers, inputs and targets, and of what the contract adds to these.
+class TensorFlowLoss(TrainingLoss):
+    """See `dataval.backend.TrainingLoss`.
+
+    Its compiled functions take parameters, buffers, inputs and targets, and what the contract adds to these.
 
     Parameters
     ----------
+    arrays : Arrays
     model : FunctionalModel
-    loss : callable
+    per_sample : callable
         (outputs, targets) -> ``(n,)``.
     rehearsal : Rehearsal
     """
 
-    def __init__(self, model: FunctionalModel, loss: PerSample, rehearsal: Rehearsal) -> None:
-        self._model, self._loss = model, loss
-        self.losses = compiled(self._losses)
-        traced = self.losses.get_concrete_function(*rehearsal.rows())
-        self.can_be_vectorised = can_be_vectorised(traced.graph, model.device, model.dtype)
-        self.gradient = compiled(self._gradient)
-        self.pullback = compiled(self._pullbacks, None)
-        self.slopes = FirstThatWorks(
+    def __init__(
+        self, arrays: Arrays, model: FunctionalModel, per_sample: PerSample, rehearsal: Rehearsal
+    ) -> None:
+        super().__init__(arrays)
+        self.model, self._per_sample = model, per_sample
+        self._call = partial(call, model.device)
+        self._compiled_losses = compiled(self._losses)
+        traced = self._compiled_losses.get_concrete_function(*rehearsal.rows())
+        self.can_be_vectorised = fast = can_be_vectorised(traced.graph, model.device, model.dtype)
+        self._compiled_gradient = compiled(self._gradient)
+        self._pullback = compiled(self._pullbacks, None)
+        self._along = FirstThatWorks(
             compiled(self._slopes, slopes.double_reverse),
             compiled(self._slopes, slopes.by_rows),
             rehearsal=rehearsal.slopes,
         )
-        fast = self.can_be_vectorised
-        self.rows = over_rows(self._rows, rehearsal.rows, fast=fast)
-        self.selected_rows = over_rows(self._selected_rows, rehearsal.selected_rows, fast=fast)
-        self.ensemble = over_rows(self._ensemble, rehearsal.ensemble, fast=fast)
-        self.pullbacks = over_rows(self._pullbacks, rehearsal.pullbacks, fast=fast)
+        self._single_rows = compiled_over_rows(self._rows, rehearsal.rows, fast=fast)
+        self._coupled_rows = compiled_over_rows(self._selected_rows, rehearsal.selected_rows, fast=fast)
+        self._together = compiled_over_rows(self._gradients, rehearsal.gradients_together, fast=fast)
+        self._many_pullbacks = compiled_over_rows(self._pullbacks, rehearsal.pullbacks, fast=fast)
+
+    def losses(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: int) -> tf.Tensor:
+        """Per-sample losses."""
+        return self._call(self._compiled_losses, parameters, buffers, batch, _seed(seed))
+
+    def gradient(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, weights: tf.Tensor, seed: int
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Losses, gradient of the weighted loss, new buffers; of one model or K."""
+        function = self._compiled_gradient if parameters.ndim == 1 else self._together
+        losses, found, after = self._call(function, parameters, buffers, batch, weights, _seed(seed))
+        return losses, found, after
+
+    def rows(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: int, part: slice | None = None
+    ) -> tf.Tensor:
+        """Gradients of the losses of some samples."""
+        part = part or slice(None)
+        if not (self.model.has_batch_statistics or self.model.is_stochastic):
+            return self._call(self._single_rows, parameters, buffers, batch.rows(part), _seed(seed))
+        selection = tf.eye(len(batch), dtype=self.model.dtype)[part]
+        return self._call(self._coupled_rows, parameters, buffers, batch, _seed(seed), selection)
+
+    def slope(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, vector: tf.Tensor, seed: int
+    ) -> tf.Tensor:
+        """Slopes along one vector, without per-sample gradients."""
+        return self._call(self._along, parameters, buffers, batch, vector, _seed(seed))
+
+    def linearize(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, weights: tf.Tensor, seed: int
+    ) -> Linearization:
+        """Gradient and pullback, each in a graph of its own: cheaper than two that share results."""
+
+        def found() -> tf.Tensor:
+            return self.gradient(parameters, buffers, batch, weights, seed)[1]
+
+        def pullback(vectors: tf.Tensor, buffer_vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            function = self._pullback if vectors.ndim == 1 else self._many_pullbacks
+            more = weights, _seed(seed), vectors, buffer_vectors
+            with named_layer_error(self.model, batch):
+                bar, along, buffers_bar = self._call(function, parameters, buffers, batch, *more)
+            return bar, along, buffers_bar
+
+        return Linearization(found, pullback)
 
     def _forward(self, parameters: Any, buffers: Any, batch: Batch, seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        outputs, after = self._model.train_outputs(parameters, buffers, batch, seed)
-        return self._loss(outputs, batch.targets), after
+        outputs, after = self.model.train_outputs(parameters, buffers, batch, seed)
+        return self._per_sample(outputs, batch.targets), after
 
     def _losses(self, parameters: Any, buffers: Any, inputs: Any, targets: Any, seed: Any) -> tf.Tensor:
         return self._forward(parameters, buffers, Batch(inputs, targets), seed)[0]
@@ -92,7 +151,7 @@ class TrainingLoss:
 
         return jacobian_rows(over, values, parameters, Batch(inputs, targets), selection)
 
-    def _ensemble(
+    def _gradients(
         self, over: OverRows, parameters: Any, buffers: Any, inputs: Any, targets: Any, weights: Any, seed: Any
     ) -> Any:
         def one(member: Any) -> Any:
@@ -121,3 +180,7 @@ class TrainingLoss:
         if over is None:
             return gradient(tape, outputs, arguments, [vectors, buffer_vectors])
         return over(lambda bars: gradient(tape, outputs, arguments, list(bars)), (vectors, buffer_vectors))
+
+
+def _seed(seed: int) -> tf.Tensor:
+    return tf.constant(seed, tf.int64)

@@ -54,7 +54,7 @@ class Rehearsal:
         """For per-sample gradients in evaluation mode."""
         return self._arguments()
 
-    def ensemble(self) -> tuple[Any, ...]:
+    def gradients_together(self) -> tuple[Any, ...]:
         """For the gradients of two models at once."""
         points = tf.stack([self._point(), self._model.parameters])
         buffers = tf.stack([self._model.buffers] * 2)

@@ -1,16 +1,21 @@
-"""Compiling functions into TensorFlow graphs."""
+"""Compiling functions into TensorFlow graphs, and calling them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from threading import RLock
 from typing import Any
 
 import tensorflow as tf
 
+from dataval_tensorflow.batches import Batch
+from dataval_tensorflow.derivatives.gradients import FirstThatWorks, each_row, vectorised
 from dataval_tensorflow.model.layers import differentiable_operations
 
-__all__ = ["compiled"]
+__all__ = ["call", "compiled", "compiled_over_rows"]
+
+_calls = RLock()
 
 
 def compiled(function: Callable[..., Any], *leading: Any) -> Any:
@@ -21,6 +26,25 @@ def compiled(function: Callable[..., Any], *leading: Any) -> Any:
     """
     # A partial, as TensorFlow counts tracings by code, and would warn of those of different functions.
     return tf.function(partial(_traced, function, leading), autograph=False, jit_compile=False)
+
+
+def compiled_over_rows(
+    function: Callable[..., Any], rehearsal: Callable[[], tuple[Any, ...]], *, fast: bool
+) -> FirstThatWorks:
+    """Compile a function of (over, ...), where `over` goes over rows, in all ways that may work."""
+    ways = (vectorised, each_row) if fast else (each_row,)
+    # The reference is not compiled: for a single small case that is faster.
+    return FirstThatWorks(
+        *(compiled(function, over) for over in ways),
+        rehearsal=rehearsal,
+        reference=partial(_traced, function, (each_row,)),
+    )
+
+
+def call(device: str, function: Any, parameters: Any, buffers: Any, batch: Batch, *more: Any) -> Any:
+    """Call a compiled function; one thread at a time, as tracing replaces operations for the whole process."""
+    with _calls, tf.device(device):
+        return function(parameters, buffers, batch.inputs, batch.targets, *more)
 
 
 def _traced(function: Callable[..., Any], leading: tuple[Any, ...], *args: Any) -> Any:

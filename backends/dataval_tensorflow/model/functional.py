@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from dataval.errors import InvalidDataError, InvalidModelError, UnusedParameterWarning
+from dataval.backend.selection import Filter
+from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.model.keras_models import KerasCaller
 from dataval_tensorflow.model.layers import differentiable_operations
 from dataval_tensorflow.model.modules import ModuleCaller
-from dataval_tensorflow.model.parameters import Filter, Layout, Named, select_parameters
+from dataval_tensorflow.model.parameters import Layout, Named, select_parameters
 from dataval_tensorflow.model.randomness import seeded
 
-__all__ = ["Caller", "FunctionalModel", "choose_device", "make_caller", "run_example", "warn_unused"]
+__all__ = ["Caller", "FunctionalModel", "choose_device", "make_caller"]
 
 Caller = KerasCaller | ModuleCaller
 
@@ -42,7 +43,7 @@ class FunctionalModel:
                 for name, variable in (caller.trainable | caller.state).items()
             }
             trainable = {name: self.own[name] for name in caller.trainable}
-            selected = select_parameters(trainable, params, has_variables=bool(self.own))
+            selected = select_parameters(trainable, params, has_frozen=bool(self.own))
             self.layout = Layout(selected)
             self.dtype = next(iter(selected.values())).dtype
             self.parameters = self.layout.join(list(selected.values()), self.dtype)
@@ -117,36 +118,31 @@ class FunctionalModel:
         return any(bool(tf.reduce_any(before[name] != after[name])) for name in self.caller.seeds)
 
 
-def make_caller(model: Any, seed: int, batch: Batch | None = None) -> Caller:
-    """Return a caller of the model, or of what a callable builds under a seed.
+def make_caller(model: Any, build: Callable[[], Any] | None, seed: int, batch: Batch) -> Caller:
+    """Return a caller of a Keras model or a module.
 
-    A Keras model that a callable builds without weights gets them by being called on the batch.
+    A Keras model that `build` built, and that comes without weights, gets them by being called on the batch,
+    under the seed.
 
     Raises
     ------
     InvalidModelError
-        If the callable builds no model, or the model has no weights yet, or can't be copied.
+        If a model of the caller's own has no weights yet, or can't be copied.
     """
-    if isinstance(model, keras.Model):
-        return KerasCaller(model)
-    if isinstance(model, tf.Module):
+    if isinstance(model, tf.Module) and not isinstance(model, keras.Model):
         return ModuleCaller(model)
+    if build is None:
+        return KerasCaller(model)
 
-    def build() -> Any:
-        with seeded(seed):
-            built = model()
-            if isinstance(built, keras.Model) and not built.built and batch is not None:
-                KerasCaller.build(built, batch)
-            return built
+    return KerasCaller(_with_weights(lambda: model, seed, batch), partial(_with_weights, build, seed, batch))
 
+
+def _with_weights(build: Callable[[], keras.Model], seed: int, batch: Batch) -> keras.Model:
     built = build()
-    if isinstance(built, keras.Model):
-        return KerasCaller(built, build)
-    if isinstance(built, tf.Module):
-        return ModuleCaller(built)
-    raise InvalidModelError(
-        f"the callable must build a keras.Model or a tf.Module, it returned a {type(built).__name__}"
-    )
+    if not built.built:
+        with seeded(seed):
+            KerasCaller.build(built, batch)
+    return built
 
 
 def choose_device(name: str) -> str:
@@ -168,53 +164,9 @@ def choose_device(name: str) -> str:
     return short
 
 
-def run_example(model: FunctionalModel, batch: Batch) -> Any:
-    """Call `explore`, explaining what may be wrong where the model can't be run.
-
-    Raises
-    ------
-    InvalidModelError, InvalidDataError
-    """
-    try:
-        return model.explore(batch)
-    except (InvalidDataError, InvalidModelError):
-        raise
-    except Exception as error:
-        raise InvalidDataError(
-            f"the model failed on the first {len(batch)} samples, inputs {_describe(batch.inputs)}: "
-            f"{_one_line(error)}. "
-            "Check shape and dtype: integer inputs are handed on as they are (for embeddings), so convert "
-            "measurements with X.astype('float32')"
-        ) from error
-
-
-def warn_unused(names: list[str]) -> None:
-    """Warn of parameters that get no gradient."""
-    if names:
-        warnings.warn(
-            f"these trained parameters receive no gradient from the loss: {names}. Freeze them, or check that "
-            "the model uses them",
-            UnusedParameterWarning,
-            stacklevel=2,
-        )
-
-
 def _check_untouched(changed: list[str]) -> None:
     if changed:
         raise InvalidModelError(
             f"the model changes its parameters {changed} in the forward pass: this is no part of an "
             "optimizer's update, so that no run can be recorded. Constrain them otherwise"
         )
-
-
-def _one_line(error: Exception) -> str:
-    """Return an error's text without Keras's paragraphs and colours."""
-    return " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split())[:400]
-
-
-def _describe(inputs: Any) -> str:
-    if isinstance(inputs, dict):
-        return "{" + ", ".join(f"{key!r}: {_describe(leaf)}" for key, leaf in inputs.items()) + "}"
-    if isinstance(inputs, tuple):
-        return "(" + ", ".join(map(_describe, inputs)) + ")"
-    return f"{inputs.dtype.name}{tuple(inputs.shape)}"

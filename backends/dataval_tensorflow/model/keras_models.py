@@ -44,6 +44,12 @@ class KerasCaller:
         self.seeds = tuple(name for name, v in self.state.items() if _is_seed(v))
         _check_regularisers(model)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as what builds the model and its weights, where there is such a thing: Keras can't pickle all."""
+        if self._build is None:
+            return KerasCaller, (self.model,)
+        return _rebuild, (self._build, self.model.get_weights())
+
     @staticmethod
     def build(model: keras.Model, batch: Batch) -> None:
         """Let a model that has no weights yet make them."""
@@ -74,6 +80,12 @@ class KerasCaller:
     def doubled(self, values: Named) -> keras.Model:
         """Return a copy of the model in float64 holding these values."""
         return _filled(_copy(self.model, _in_double), values)
+
+
+def _rebuild(build: Callable[[], keras.Model], weights: list[Any]) -> KerasCaller:
+    model = build()
+    model.set_weights(weights)
+    return KerasCaller(model, build)
 
 
 def stable_names(model: keras.Model) -> dict[int, str]:

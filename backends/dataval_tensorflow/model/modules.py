@@ -123,6 +123,10 @@ class ModuleCaller:
         self.state |= {name: g.state for name, g in self._generators.items()}
         self.seeds = tuple(self._generators)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as the module: what was found in it is found again."""
+        return ModuleCaller, (self.module,)
+
     def seeded(self, seed: tf.Tensor) -> Named:
         """Return the states of all generators for a forward pass."""
         return {

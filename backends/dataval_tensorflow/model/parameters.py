@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import tensorflow as tf
 
+from dataval.backend.selection import Filter, select
 from dataval.errors import InvalidModelError
 
-__all__ = ["Filter", "Layout", "select_parameters"]
+__all__ = ["Layout", "Named", "select_parameters"]
 
-Filter = Callable[[str], bool] | Sequence[str] | None
 Named = dict[str, tf.Tensor]
 
 
@@ -43,7 +42,7 @@ class Layout:
         return tf.concat([tf.reshape(tf.cast(tensor, dtype), (-1,)) for tensor in tensors], axis=0)
 
 
-def select_parameters(trainable: Named, params: Filter, *, has_variables: bool) -> Named:
+def select_parameters(trainable: Named, params: Filter, *, has_frozen: bool) -> Named:
     """Return the parameters to train, in the model's own order.
 
     Raises
@@ -51,41 +50,9 @@ def select_parameters(trainable: Named, params: Filter, *, has_variables: bool) 
     InvalidModelError
         If nothing is left, a name selects nothing, or the dtypes are mixed or too coarse.
     """
-    if not trainable:
-        raise InvalidModelError(
-            "the model has no trainable parameter: "
-            + ("all are frozen" if has_variables else "it has none at all")
-        )
-    selected = {name: p for name, p in trainable.items() if _matches(name, params)}
-    _check_filter(params, trainable, selected)
+    selected = select(trainable, params, has_frozen=has_frozen)
     _check_dtypes(selected)
     return selected
-
-
-def _matches(name: str, params: Filter) -> bool:
-    if params is None:
-        return True
-    if callable(params):
-        return bool(params(name))
-    return any(fnmatchcase(name, pattern) for pattern in _patterns(params))
-
-
-def _patterns(params: Sequence[str]) -> Sequence[str]:
-    return [params] if isinstance(params, str) else params
-
-
-def _check_filter(params: Filter, trainable: Named, selected: Named) -> None:
-    unmatched = (
-        []
-        if params is None or callable(params)
-        else [pattern for pattern in _patterns(params) if not any(fnmatchcase(n, pattern) for n in trainable)]
-    )
-    if unmatched or not selected:
-        raise InvalidModelError(
-            f"params={params!r} selects no trainable parameter"
-            + (f" with {unmatched}" if unmatched else "")
-            + f"; the model has {list(trainable)}"
-        )
 
 
 def _check_dtypes(selected: Named) -> None:

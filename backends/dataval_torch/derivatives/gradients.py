@@ -1,22 +1,44 @@
-"""Vector-Jacobian products and per-sample gradients."""
+"""Vector-Jacobian products and per-sample gradients, and what to do where PyTorch lacks one."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
+from dataval.backend import ways
 from dataval.errors import InvalidModelError
 from dataval_torch.batches import Batch
 
-__all__ = ["Named", "batched_vjp", "jacobian_rows", "quiet_vmap", "unused", "vjp", "vmapped_rows"]
+__all__ = [
+    "UNSUPPORTED",
+    "FirstThatWorks",
+    "Named",
+    "batched_vjp",
+    "jacobian_rows",
+    "quiet_vmap",
+    "unused",
+    "vjp",
+    "vmapped_rows",
+]
 
 Named = dict[str, Tensor]
 Values = Callable[[Named, Batch], Tensor]
+
+UNSUPPORTED = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError)
+"""What PyTorch raises where an operation lacks a derivative or a batching rule."""
+
+
+class FirstThatWorks(ways.FirstThatWorks):
+    """See `dataval.backend.ways.FirstThatWorks`."""
+
+    unsupported: ClassVar[ways.Errors] = UNSUPPORTED
+    fatal: ClassVar[ways.Errors] = (torch.OutOfMemoryError,)
 
 
 @contextmanager

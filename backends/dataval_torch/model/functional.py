@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dataval.errors import InvalidDataError, InvalidModelError, UnusedParameterWarning
+from dataval.backend.selection import Filter
+from dataval.errors import InvalidModelError
 from dataval_torch.batches import Batch
 from dataval_torch.model.layers import BufferUpdates, patch_layers
-from dataval_torch.model.parameters import Filter, Layout, Places, select_parameters
+from dataval_torch.model.parameters import Layout, Places, select_parameters
 from dataval_torch.model.randomness import generator_states, seeded
 
-__all__ = ["FunctionalModel", "choose_device", "own_module", "run_example", "warn_unused"]
+__all__ = ["FunctionalModel", "choose_device", "own_module"]
 
 
 class FunctionalModel:
@@ -190,23 +190,15 @@ class FunctionalModel:
             layer.training = training
 
 
-def own_module(model: Any, seed: int) -> nn.Module:
-    """Return a module of our own: a deep copy, or what a callable builds under a seed.
+def own_module(module: nn.Module, *, is_ours: bool) -> nn.Module:
+    """Return a module that nobody else uses, in training mode: a deep copy, unless it is ours already.
 
     Raises
     ------
     InvalidModelError
-        If the callable builds no module, or the module can't be copied.
+        If the module can't be copied.
     """
-    if isinstance(model, nn.Module):
-        module = _copy(model)
-    else:
-        with seeded(seed, torch.device("cuda" if torch.cuda.is_available() else "cpu")):
-            module = model()
-        if not isinstance(module, nn.Module):
-            raise InvalidModelError(
-                f"the callable must build a torch.nn.Module, it returned a {type(module).__name__}"
-            )
+    module = module if is_ours else _copy(module)
     return module if module.training else module.train()
 
 
@@ -241,41 +233,3 @@ def choose_device(name: str, module: nn.Module) -> torch.device:
     if own.type == "cpu" and torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return own
-
-
-def run_example(model: FunctionalModel, batch: Batch) -> Any:
-    """Call `explore`, explaining what may be wrong where the model can't be run.
-
-    Raises
-    ------
-    InvalidModelError, InvalidDataError
-    """
-    try:
-        return model.explore(batch)
-    except (InvalidDataError, InvalidModelError):
-        raise
-    except Exception as error:
-        raise InvalidDataError(
-            f"the model failed on the first {len(batch)} samples, inputs {_describe(batch.inputs)}: {error}. "
-            "Check shape and dtype: integer inputs are handed on as they are (for embeddings), so convert "
-            "measurements with X.astype('float32')"
-        ) from error
-
-
-def warn_unused(names: list[str]) -> None:
-    """Warn of parameters that get no gradient."""
-    if names:
-        warnings.warn(
-            f"these trained parameters receive no gradient from the loss: {names}. Freeze them, or check that "
-            "the model uses them",
-            UnusedParameterWarning,
-            stacklevel=2,
-        )
-
-
-def _describe(inputs: Any) -> str:
-    if isinstance(inputs, dict):
-        return "{" + ", ".join(f"{key!r}: {_describe(leaf)}" for key, leaf in inputs.items()) + "}"
-    if isinstance(inputs, tuple):
-        return "(" + ", ".join(map(_describe, inputs)) + ")"
-    return f"{str(inputs.dtype).removeprefix('torch.')}{tuple(inputs.shape)}"

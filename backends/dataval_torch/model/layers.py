@@ -13,9 +13,10 @@ Only the backend's private copy of a model is touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from functools import partial, wraps
+from threading import RLock
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from torch.backends import cuda, cudnn, mha, mkldnn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _WeightNorm
 
-__all__ = ["BufferUpdates", "differentiable_kernels", "patch_layers"]
+__all__ = ["BufferUpdates", "own_modes", "own_settings", "patch_layers", "under_own_settings"]
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -73,9 +74,32 @@ def patch_layers(module: nn.Module, updates: BufferUpdates) -> frozenset[str]:
     return frozenset(tracked)
 
 
+_calls = RLock()
+
+
 @contextmanager
-def differentiable_kernels(device: torch.device) -> Iterator[None]:
-    """Choose attention kernels that have every derivative, and cuDNN kernels that repeat themselves."""
+def own_modes() -> Iterator[None]:
+    """Have gradients on, autocast and inference mode off, as if the caller had set nothing."""
+    with torch.inference_mode(False), torch.enable_grad(), ExitStack() as modes:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
+def own_settings(device: torch.device) -> Iterator[None]:
+    """Compute under settings of our own, whatever the caller's are, which come back on leaving.
+
+    Gradients are on, autocast and inference mode off; attention kernels have every derivative, and cuDNN's
+    repeat themselves. As kernels and generators belong to the process, one thread computes at a time.
+    """
+    with _calls, own_modes(), _differentiable_kernels(device):
+        yield
+
+
+@contextmanager
+def _differentiable_kernels(device: torch.device) -> Iterator[None]:
     before = [read() for read, _, _ in _SWITCHES]
     deterministic = cudnn.deterministic
     try:
@@ -89,6 +113,26 @@ def differentiable_kernels(device: torch.device) -> Iterator[None]:
             switch(value)
         if device.type == "cuda":
             cudnn.deterministic = deterministic
+
+
+class _HasModel(Protocol):
+    model: Any
+
+
+Owner = TypeVar("Owner", bound=_HasModel)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def under_own_settings(method: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[Owner, P], R]:
+    """Run a method of an object that has a model under `own_settings`."""
+
+    @wraps(method)
+    def wrapped(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with own_settings(self.model.device):
+            return method(self, *args, **kwargs)
+
+    return wrapped
 
 
 def _unfused(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dataval.backend.selection import Filter, select
 from dataval.errors import InvalidModelError
 
 __all__ = ["Layout", "Places", "select_parameters"]
-
-Filter = Callable[[str], bool] | Sequence[str] | None
 
 
 class Layout:
@@ -41,6 +39,10 @@ class Layout:
         if not tensors:
             return like.new_zeros((*lead, 0))
         return torch.cat([tensor.reshape(*lead, -1) for tensor in tensors], dim=-1)
+
+    def join_rows(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return tensors ``(n, *shape)`` as rows ``(n, size)``."""
+        return self.join(tensors, tensors[0].new_empty(len(tensors[0]), 0))
 
 
 class Places:
@@ -83,27 +85,9 @@ def select_parameters(module: nn.Module, params: Filter) -> dict[str, nn.Paramet
     """
     named = dict(module.named_parameters())
     _check_initialised(named | dict(module.named_buffers()))
-    trainable = {name: p for name, p in named.items() if p.requires_grad}
-    if not trainable:
-        raise InvalidModelError(
-            "the model has no trainable parameter: " + ("all are frozen" if named else "it has none at all")
-        )
-    selected = {name: p for name, p in trainable.items() if _matches(name, params)}
-    _check_filter(params, trainable, selected)
+    selected = select({name: p for name, p in named.items() if p.requires_grad}, params, has_frozen=bool(named))
     _check_dtypes(selected)
     return selected
-
-
-def _matches(name: str, params: Filter) -> bool:
-    if params is None:
-        return True
-    if callable(params):
-        return bool(params(name))
-    return any(fnmatchcase(name, pattern) for pattern in _patterns(params))
-
-
-def _patterns(params: Sequence[str]) -> Sequence[str]:
-    return [params] if isinstance(params, str) else params
 
 
 def _check_initialised(named: Mapping[str, Tensor]) -> None:
@@ -111,22 +95,6 @@ def _check_initialised(named: Mapping[str, Tensor]) -> None:
     if lazy:
         raise InvalidModelError(
             f"{lazy} have no shape yet: run the model once on a batch, so that its lazy layers are initialised"
-        )
-
-
-def _check_filter(
-    params: Filter, trainable: dict[str, nn.Parameter], selected: dict[str, nn.Parameter]
-) -> None:
-    unmatched = (
-        []
-        if params is None or callable(params)
-        else [pattern for pattern in _patterns(params) if not any(fnmatchcase(n, pattern) for n in trainable)]
-    )
-    if unmatched or not selected:
-        raise InvalidModelError(
-            f"params={params!r} selects no trainable parameter"
-            + (f" with {unmatched}" if unmatched else "")
-            + f"; the model has {list(trainable)}"
         )
 
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataval.backend.contract import Ensemble
-from dataval.training.optimizers import Optimizer, Slots
+from dataval.backend import Backend, Batches
+from dataval.retraining.ensemble import Ensemble
+from dataval.training.config import Training
+from dataval.training.optimizers import Optimizer
+from dataval.training.program import State
 from dataval_torch.batches import TorchBatches
 from dataval_torch.derivatives.gradients import Named
-from dataval_torch.together.dual_form import dual_gradients, find_dual_layer
+from dataval_torch.derivatives.loss import TorchLoss
 from dataval_torch.together.fused_updates import FusedUpdates
 
 if TYPE_CHECKING:
     from dataval_torch.backend import TorchBackend
 
-__all__ = ["TorchEnsemble"]
+__all__ = ["TorchEnsemble", "make_ensemble"]
+
+
+def make_ensemble(
+    backend: Backend, training: Training, start: State, batches: Batches, capacity: int
+) -> TorchEnsemble | None:
+    """Return an ensemble that PyTorch's fused optimizer updates, where there is one."""
+    own = cast("TorchBackend", backend)
+    if training.clip_norm is not None or not FusedUpdates.can_do(training.optimizer, own.model.device):
+        return None
+    return TorchEnsemble(own.loss, training.optimizer, start, cast("TorchBatches", batches), capacity)
 
 
 class TorchEnsemble(Ensemble):
@@ -27,27 +40,25 @@ class TorchEnsemble(Ensemble):
 
     Parameters
     ----------
-    backend : TorchBackend
-    parameters, slots, buffers, optimizer, batches, capacity
-        As in `Backend.ensemble`.
+    loss : TorchLoss
+    optimizer : Optimizer
+        One that `FusedUpdates` can do.
+    start : State
+        What every member starts from.
+    batches : TorchBatches
+        The training samples.
+    capacity : int
+        How many members there may be.
     """
 
     def __init__(
-        self,
-        backend: TorchBackend,
-        parameters: Tensor,
-        slots: Slots,
-        buffers: Tensor,
-        optimizer: Optimizer,
-        batches: TorchBatches,
-        capacity: int,
+        self, loss: TorchLoss, optimizer: Optimizer, start: State, batches: TorchBatches, capacity: int
     ) -> None:
-        self._backend, self._layout, self._optimizer = backend, backend.model.layout, optimizer
+        self._loss, self._layout, self._optimizer = loss, loss.model.layout, optimizer
         self._batches = batches
-        self._dual = find_dual_layer(backend, parameters, slots, batches, optimizer, capacity)
-        self._all_parameters = self._rows(parameters, capacity)
-        self._all_slots = [self._rows(slot, capacity) for slot in slots]
-        self._buffers = buffers[None]
+        self._all_parameters = self._rows(start.parameters, capacity)
+        self._all_slots = [self._rows(slot, capacity) for slot in start.slots]
+        self._buffers = start.buffers[None]
         self._hold(1)
 
     @property
@@ -64,8 +75,6 @@ class TorchEnsemble(Ensemble):
             for array in arrays.values():
                 array[self._size : size] = array[0]
         self._buffers = torch.cat([self._buffers, self._buffers[:1].expand(new, -1)])
-        if self._dual is not None:
-            self._dual.fork(size)
         self._hold(size)
 
     def step(
@@ -74,31 +83,19 @@ class TorchEnsemble(Ensemble):
         """Do one update of every member."""
         leaves = {name: array.detach().requires_grad_() for name, array in self._parameters.items()}
         batch = self._batches.take(samples)
-        if self._dual is None:
-            found = self._backend.ensemble_gradients(leaves, self._buffers, batch, weights, seed)
-            _, self._buffers, *gradients = found
-        else:
-            rows = torch.from_numpy(np.ascontiguousarray(samples)).to(weights.device)
-            known = self._dual.outputs(rows)
-            errors, *gradients = dual_gradients(
-                self._backend, self._dual.name, known, leaves, self._buffers, batch, weights, seed
-            )
-            self._dual.step(errors, rows, learning_rate, step)
+        _, self._buffers, *gradients = self._loss.gradients_together(
+            leaves, self._buffers, batch, weights, seed
+        )
         self._updates.step(gradients, learning_rate, step)
 
     def arrays(self) -> tuple[Tensor, Tensor]:
         """Return parameters and buffers with a leading axis."""
-        parameters = dict(self._parameters)
-        if self._dual is not None:
-            parameters[self._dual.name] = self._dual.weights()
-        pieces = [parameters[name] for name in self._layout.names]
+        pieces = [self._parameters[name] for name in self._layout.names]
         return self._layout.join(pieces, self._buffers), self._buffers
 
     def _rows(self, flat: Tensor, capacity: int) -> Named:
         """Return room for `capacity` rows of each parameter, with what it starts from in the first."""
         pieces = self._layout.named(flat)
-        if self._dual is not None:
-            del pieces[self._dual.name]
         arrays = {name: piece.new_empty((capacity, *piece.shape)) for name, piece in pieces.items()}
         for name, piece in pieces.items():
             arrays[name][0] = piece

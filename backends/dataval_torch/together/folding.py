@@ -24,7 +24,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _functorch  # what vmap itself is built from
+from torch._C._functorch import (  # what vmap itself is built from
+    _add_batch_dim,
+    get_unwrapped,
+    is_batchedtensor,
+    maybe_current_level,
+    maybe_get_bdim,
+    maybe_get_level,
+)
 from torch.nn import functional as F  # noqa: N812 - everybody calls it that
 from torch.overrides import TorchFunctionMode
 
@@ -32,25 +39,13 @@ __all__ = ["FoldedLayers"]
 
 
 class FoldedLayers(TorchFunctionMode):
-    """While it is entered, linear layers, convolutions, pooling and cross-entropy under vmap are folded.
-
-    Parameters
-    ----------
-    known : Tensor, shape (K, n, out), optional
-        What a linear layer yields, but for its bias, where these very tensors are given for its weights.
-    """
-
-    def __init__(self, known: Tensor | None = None) -> None:
-        self._known = known
+    """While it is entered, linear layers, convolutions, pooling and cross-entropy under vmap are folded."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Replace an operation that has a rule here, and leave everything else as it is."""
-        if func is F.linear and self._known is not None:
-            return _known_or_linear(self._known, *args, **kwargs or {})
-        folded = _FOLDED.get(func, func)
-        return folded(*args, **kwargs or {})
+        return _FOLDED.get(func, func)(*args, **kwargs or {})
 
 
 @dataclass(frozen=True)
@@ -63,18 +58,18 @@ class _Models:
     @classmethod
     def among(cls, *tensors: Tensor | None) -> _Models | None:
         """Return the vmap that is going on if it batches any of the tensors, and no other does."""
-        level: Any = _functorch.maybe_current_level()
-        batched = [t for t in tensors if t is not None and _functorch.is_batchedtensor(t)]
-        if not batched or any(_functorch.maybe_get_level(t) != level for t in batched):
+        level: Any = maybe_current_level()
+        batched = [t for t in tensors if t is not None and is_batchedtensor(t)]
+        if not batched or any(maybe_get_level(t) != level for t in batched):
             return None
         first = batched[0]
-        return cls(level, _functorch.get_unwrapped(first).shape[_functorch.maybe_get_bdim(first)])
+        return cls(level, get_unwrapped(first).shape[maybe_get_bdim(first)])
 
     def leading(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all models, along a leading axis."""
-        if not _functorch.is_batchedtensor(tensor):
+        if not is_batchedtensor(tensor):
             return tensor.expand(self.size, *tensor.shape)
-        return _functorch.get_unwrapped(tensor).movedim(_functorch.maybe_get_bdim(tensor), 0)
+        return get_unwrapped(tensor).movedim(maybe_get_bdim(tensor), 0)
 
     def among_channels(self, images: Tensor) -> Tensor:
         """Return images ``(n, K * channels, height, width)`` with the channels last in memory."""
@@ -82,26 +77,12 @@ class _Models:
 
     def rewrap(self, tensor: Tensor, axis: int) -> Tensor:
         """Hand a result back to vmap."""
-        wrapped: Tensor = _functorch._add_batch_dim(tensor, axis, self.level)
+        wrapped: Tensor = _add_batch_dim(tensor, axis, self.level)
         return wrapped
 
 
 def _is_shared(*tensors: Tensor | None) -> bool:
-    return not any(t is not None and _functorch.is_batchedtensor(t) for t in tensors)
-
-
-def _known_or_linear(
-    known: Tensor,
-    input: Tensor,  # noqa: A002
-    weight: Tensor,
-    bias: Tensor | None = None,
-) -> Tensor:
-    """Return the known outputs of a linear layer where they stand in the place of its weights."""
-    models = _Models.among(weight)
-    if models is None or _functorch.get_unwrapped(weight) is not known:
-        return _linear(input, weight, bias)
-    outputs = models.leading(weight)
-    return models.rewrap(outputs if bias is None else outputs + models.leading(bias).unsqueeze(1), 0)
+    return not any(t is not None and is_batchedtensor(t) for t in tensors)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 - PyTorch's name

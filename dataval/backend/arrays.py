@@ -1,0 +1,57 @@
+"""What a framework's arrays can do beside ``+ - * / **``, ``@`` and indexing; as it stands, for NumPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.data import to_numpy
+
+__all__ = ["Array", "Arrays"]
+
+Array = Any
+"""An array of the backend's framework."""
+
+
+class Arrays:
+    """Arrays of one floating-point dtype on one device.
+
+    Parameters
+    ----------
+    dtype : str, default "float64"
+        NumPy's name of it.
+    """
+
+    def __init__(self, dtype: str = "float64") -> None:
+        self.dtype = dtype
+
+    def from_numpy(self, array: NDArray[Any]) -> Array:
+        """Return an array of the framework, in the dtype and on the device; it shares no memory."""
+        return np.array(array, dtype=self.dtype)
+
+    def to_numpy(self, array: Array) -> NDArray[Any]:
+        """Return a NumPy array of the same dtype."""
+        return to_numpy(array)
+
+    def inner(self, left: Array, right: Array, /) -> Array:
+        """Return the inner product along the last axis, kept with length 1."""
+        return (left * right).sum(-1, keepdims=True)
+
+    def minimum(self, array: Array, bound: float, /) -> Array:
+        """Return the elementwise minimum of an array and a number."""
+        return array.clip(max=bound)
+
+    def outer(self, vectors: Array, rows: Array, /) -> Array:
+        """Return all inner products of K vectors ``(K, P)`` and n rows ``(n, P)``, shape ``(K, n)``."""
+        return vectors @ rows.T
+
+    def stack(self, arrays: Sequence[Array]) -> Array:
+        """Join arrays of one shape along a new leading axis."""
+        return np.stack(arrays)
+
+    def concatenate(self, arrays: Sequence[Array]) -> Array:
+        """Join arrays along their last axis."""
+        return np.concatenate(arrays, axis=-1)
