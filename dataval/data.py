@@ -62,7 +62,7 @@ class Data:
         return digest.hexdigest()
 
     def checksum(self) -> int:
-        """Return a number that changes where a value does: cheaper than `fingerprint`, for data in one process."""
+        """Return a number that changes where a value does; cheaper than `fingerprint`, and for one process."""
         found = 0
         for _, leaf in self.leaves():
             for chunk in _chunks(leaf):

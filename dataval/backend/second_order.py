@@ -16,10 +16,10 @@ _ADVICE = "Replace it by one that can be differentiated twice, or use hessian=Fa
 
 FloatArray = NDArray[np.float64]
 
-# In float64, steps this short cross the kink of a ReLU or a tie of a max-pooling almost never, where both sides
-# would be right and yet differ; a derivative that is really missing shows at every step. Rounding (1e-16) divided
-# by the step leaves 1e-7 of a gradient's size. A model that exists in float32 only needs longer steps, which cross
-# some kinks.
+# In float64, steps this short cross the kink of a ReLU or a tie of a max-pooling almost never, where both
+# sides would be right and yet differ; a derivative that is really missing shows at every step. Rounding
+# (1e-16) divided by the step leaves 1e-7 of a gradient's size. A model that exists in float32 only needs
+# longer steps, which cross some kinks.
 STEPS = {"float64": (1e-8, 4e-9, 2e-9), "float32": (3e-3, 1e-3, 3e-4)}
 _TOLERANCE = {"float64": 1e-3, "float32": 0.2}
 _ROUNDING = {"float64": 1e-5, "float32": 1e-2}
@@ -28,9 +28,9 @@ _ROUNDING = {"float64": 1e-5, "float32": 1e-2}
 def check_second_order(backend: Backend, batch: Any) -> None:
     """Raise if the pullback of a loss contradicts differences of gradients, new buffers and losses.
 
-    They are compared at parameters that are moved a little, as a model's own may be special: units with biases of 0
-    sit on the kink of a ReLU wherever their inputs are 0. And along directions that a run can take: what never gets
-    a gradient, such as the row of an embedding's padding, never moves.
+    They are compared at parameters that are moved a little, as a model's own may be special: units with
+    biases of 0 sit on the kink of a ReLU wherever their inputs are 0. And along directions that a run can
+    take: what never gets a gradient, such as the row of an embedding's padding, never moves.
 
     Raises
     ------

@@ -30,6 +30,7 @@ def check_named_targets(loss: Loss, outputs: Any, targets: NDArray[Any], class_a
     outputs
         What the model returned for some samples: one array of the framework, or it is named as what it is.
     targets : ndarray, shape (N, ...)
+        All of them.
     class_axis : int
         Where the framework has the classes among the outputs' axes.
 

@@ -19,10 +19,10 @@ Errors = tuple[type[Exception], ...]
 class FirstThatWorks:
     """A function with several implementations: the first that the model's operations support is used.
 
-    Frameworks have no forward derivative, batching rule or second derivative for some operations, and say so by
-    an error at the first call; others have a wrong one, or silently drop a derivative. So every way but the last
-    is rehearsed once before it is used: on a small case it must agree with the last. Where it fails, the next
-    way is taken from then on. The last way's errors are raised.
+    Frameworks have no forward derivative, batching rule or second derivative for some operations, and say so
+    by an error at the first call; others have a wrong one, or silently drop a derivative. So every way but
+    the last is rehearsed once before it is used: on a small case it must agree with the last. Where it fails,
+    the next way is taken from then on. The last way's errors are raised.
 
     Parameters
     ----------

@@ -117,9 +117,9 @@ class PlainEnsemble(Ensemble):
 def make_ensemble(program: Program, start: State, capacity: int) -> Ensemble:
     """Return an ensemble of up to `capacity` members that start from one state.
 
-    A framework that does it faster says so by an entry point of the group ``dataval.ensembles`` under the backend's
-    name: a function of (backend, training, start, batches, capacity) that returns an ensemble, or None for what it
-    doesn't do faster.
+    A framework that does it faster says so by an entry point of the group ``dataval.ensembles`` under the
+    backend's name: a function of (backend, training, start, batches, capacity) that returns an ensemble, or
+    None for what it doesn't do faster.
     """
     arguments = program.backend, program.training, start, program.batches, capacity
     make = load_extension(_GROUP, program.backend.name)

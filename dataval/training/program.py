@@ -232,7 +232,7 @@ class Program:
         return clip_by_norm(gradient, self.training.clip_norm, self.backend.arrays)
 
     def scaled_weights(self, step: int) -> Array:
-        """Return the weights of the batch of update number `step` over the batch size, ``(n,)`` or ``(K, n)``."""
+        """Return the weights of the batch of update number `step`, over b; ``(n,)`` or ``(K, n)``."""
         weights = self.weights[..., self.plan.batch(step)] / self.plan.batch_size
         return self.backend.arrays.from_numpy(weights)
 
