@@ -45,7 +45,7 @@ class KerasCaller:
         _check_regularisers(model)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel as what builds the model, where there is such a thing, and its weights: Keras can't pickle all."""
+        """Travel as what builds the model, if there is such a thing, and its weights."""
         if self._build is None:
             return KerasCaller, (self.model,)
         return _rebuild, (self._build, self.model.get_weights())
