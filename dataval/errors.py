@@ -10,9 +10,11 @@ __all__ = [
     "BackendNotFoundError",
     "ChaoticTrainingWarning",
     "ComparisonInterrupted",
+    "IgnoredSettingWarning",
     "InvalidDataError",
     "InvalidModelError",
     "NotTwiceDifferentiableError",
+    "ProbabilityOutputsWarning",
     "ReplayError",
     "ReplayWarning",
     "RunMismatchError",
@@ -103,3 +105,11 @@ class ReplayWarning(UserWarning):
 
 class UnusedParameterWarning(UserWarning):
     """A trainable parameter receives no gradient from the loss."""
+
+
+class IgnoredSettingWarning(UserWarning):
+    """A model carries training settings of its own; a `Learner`'s loss and `Training` are used instead."""
+
+
+class ProbabilityOutputsWarning(UserWarning):
+    """A model returns probabilities, but its loss takes logits: the softmax or sigmoid is applied twice."""
