@@ -1,4 +1,4 @@
-"""What a caller's own loss does on fixed outputs: whether it is a function of a sample's output and target alone."""
+"""Whether a caller's own loss is a function of a sample's output and target alone, found on fixed outputs."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dataval.backend.frameworks_losses import check_reduction, in_our_order
+from dataval.backend.loss_trial import check_closed
 from dataval.backend.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -18,8 +20,6 @@ from dataval.backend.losses import (
     NamedLoss,
     resolve_loss,
 )
-from dataval.backend.frameworks_losses import check_reduction, in_our_order
-from dataval.backend.loss_trial import check_closed
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
@@ -36,6 +36,7 @@ def per_sample_loss(loss: Loss, like: Tensor) -> PerSample:
     loss
         A loss that is a module is copied to the device and dtype of `like`.
     like : Tensor
+        On that device, in that dtype.
 
     Raises
     ------

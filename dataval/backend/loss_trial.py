@@ -40,7 +40,9 @@ def check_loss_alone(losses_of: LossesOf, n: int) -> None:
             "the loss gives other values when it is called again on the same outputs and targets: it draws "
             "random numbers, or keeps a state. Put what is random or has a state into the model"
         )
-    if any(not _agree(losses[kept], losses_of(_only(kept, n))[kept]) for kept in np.array_split(every, 2) if n > 1):
+    if any(
+        not _agree(losses[kept], losses_of(_only(kept, n))[kept]) for kept in np.array_split(every, 2) if n > 1
+    ):
         raise InvalidModelError(
             "the loss of a sample depends on its neighbours: an outer difference of shapes (n, 1) and (n,), or "
             "an average over the batch, mixes the samples. Give outputs and targets the same shape, and "
@@ -70,7 +72,9 @@ def check_closed(strangers: list[str], what: str) -> None:
         "model": "they are not where the framework looks for parameters (attributes of modules), so they would "
         "never be trained. Register them, or freeze them",
     }
-    raise InvalidModelError(f"the {what} uses parameters that are none of the model's, {strangers}: {advice[what]}")
+    raise InvalidModelError(
+        f"the {what} uses parameters that are none of the model's, {strangers}: {advice[what]}"
+    )
 
 
 def _only(kept: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -28,6 +28,7 @@ def warn_probabilities(backend: Backend, loss: Loss, outputs: Any, batch: Any, c
     Parameters
     ----------
     backend : Backend
+        Of the model.
     loss
         Its loss, as the caller gave it.
     outputs : array

@@ -104,8 +104,8 @@ def warn_ignored(settings: list[str]) -> None:
     """Warn of training settings that a model brings along, which are not used."""
     if settings:
         warnings.warn(
-            f"the model's own {', '.join(settings)} are not used: the run is trained with the Learner's loss and "
-            "its Training (optimizer, epochs, batch size)",
+            f"the model's own {', '.join(settings)} are not used: the run is trained with the Learner's loss "
+            "and its Training (optimizer, epochs, batch size)",
             IgnoredSettingWarning,
             stacklevel=2,
         )
@@ -138,7 +138,7 @@ def check_export(found: list[Any], expected: list[Any]) -> None:
     pairs = [(to_numpy(f), to_numpy(e)) for f, e in zip(found, expected, strict=True)]
     if not all(_predicts_alike(f, e) for f, e in pairs):
         raise InvalidModelError(
-            "the copy that was to be exported predicts otherwise than the model does with the same parameters: a "
+            "the copy that was to be exported predicts otherwise than the model with the same parameters: a "
             "layer keeps a state that is no variable and is lost in copying. Give the Learner a function that "
             "builds the model instead"
         )
@@ -152,6 +152,7 @@ def check_single(backend: Backend, data: Data, advice: str) -> None:
     Parameters
     ----------
     backend : Backend
+        Of the model.
     data : Data
         A few samples.
     advice : str
@@ -166,15 +167,19 @@ def check_single(backend: Backend, data: Data, advice: str) -> None:
     try:
         backend.loss.losses(*start, few.take(np.array([0])), 0)
     except Exception as error:
-        raise InvalidDataError(f"the model fails on a batch of one sample: {_one_line(error)}. {advice}") from error
+        raise InvalidDataError(
+            f"the model fails on a batch of one sample: {_one_line(error)}. {advice}"
+        ) from error
     if not backend.signature.n_buffers or len(data) == 1:
         return
-    alone = [float(to_numpy(backend.loss.losses(*start, alike.take(np.array([i])), 0))[0]) for i in range(len(data))]
+    alone = [
+        float(to_numpy(backend.loss.losses(*start, alike.take(np.array([i])), 0))[0]) for i in range(len(data))
+    ]
     together = to_numpy(backend.loss.losses(*start, alike.take(np.arange(len(data))), 0))
     if np.ptp(alone) <= _RELATIVE * np.abs(alone).max() < np.ptp(together):
         raise InvalidDataError(
-            f"the model returns the same for every batch of one sample, as batch normalisation leaves nothing of "
-            f"it. {advice}"
+            "the model returns the same for every batch of one sample, as batch normalisation leaves nothing "
+            f"of it. {advice}"
         )
 
 

@@ -199,5 +199,3 @@ def _check_built(model: keras.Model) -> None:
             f"the model {model.name!r} has no weights yet: call it once on a batch, begin it with keras.Input, "
             "or pass a function without arguments that builds it"
         )
-
-

@@ -31,8 +31,8 @@ def check_model(model: Any) -> None:
     for layer in model._flatten_layers():
         if getattr(layer, "compute_dtype", None) in _HALF:
             raise InvalidModelError(
-                f"the layer {layer.name!r} computes in {layer.compute_dtype}: build the model with dtype float32 "
-                "or float64 (hypergradients need at least float32)"
+                f"the layer {layer.name!r} computes in {layer.compute_dtype}: build the model with dtype "
+                "float32 or float64 (hypergradients need at least float32)"
             )
 
 
@@ -52,14 +52,14 @@ def check_variables(variables: Mapping[str, Any]) -> None:
     constrained = [name for name, v in variables.items() if getattr(v, "constraint", None) is not None]
     if constrained:
         raise InvalidModelError(
-            f"{constrained} have constraints, which are no part of an optimizer's update here: leave them out, and "
-            "let a layer compute its weights from free ones (softplus for positive weights)"
+            f"{constrained} have constraints, which are no part of an optimizer's update here: leave them out, "
+            "and let a layer compute its weights from free ones (softplus for positive weights)"
         )
     overwritten = [name for name, v in variables.items() if getattr(v, "overwrite_with_gradient", False)]
     if overwritten:
         raise InvalidModelError(
-            f"{overwritten} are overwritten by their gradients (float8 scales), which is no optimizer's update: "
-            "pass the model as it was before quantising"
+            f"{overwritten} are overwritten by their gradients (float8 scales), which is no optimizer's "
+            "update: pass the model as it was before quantising"
         )
 
 

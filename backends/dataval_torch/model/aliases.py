@@ -1,4 +1,4 @@
-"""Parameters whose memory something else in the module shares, as `layer.weight.data` kept in an attribute does.
+"""Parameters whose memory something else in the module shares, as an attribute with `layer.weight.data` does.
 
 In training such a tensor moves with its parameter. Where parameters are handed in from outside it stays behind,
 so the two ways are compared where there is any.
@@ -21,7 +21,7 @@ Groups = list[dict[str, Tensor]]
 
 
 def shared_memory(module: nn.Module) -> Groups:
-    """Return the tensors, by their places, of every piece of memory that a parameter shares with another tensor."""
+    """Return the tensors by their places, for each piece of memory that a parameter shares with another."""
     by_memory: dict[int, dict[str, Tensor]] = {}
     for place, tensor in _distinct(module):
         if tensor.layout is torch.strided and not tensor.is_meta and tensor.numel():
@@ -36,7 +36,7 @@ def copies_that_share(groups: Groups) -> dict[int, Tensor]:
         storage = next(iter(group.values())).untyped_storage().clone()
         for tensor in group.values():
             copied = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-            copied.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())  # type: ignore[call-overload]
+            copied.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())
             is_parameter = isinstance(tensor, nn.Parameter)
             memo[id(tensor)] = nn.Parameter(copied, tensor.requires_grad) if is_parameter else copied
     return memo
@@ -44,7 +44,7 @@ def copies_that_share(groups: Groups) -> dict[int, Tensor]:
 
 @contextmanager
 def moved_in_place(module: nn.Module, moved: dict[str, Tensor]) -> Iterator[None]:
-    """Write values into a module's parameters, as an optimizer does; put parameters and buffers back on leaving."""
+    """Write values into a module's parameters, as an optimizer does; put all back on leaving."""
     own = dict(module.named_parameters())
     before = {tensor: tensor.detach().clone() for tensor in [*own.values(), *module.buffers()]}
     try:
@@ -63,8 +63,8 @@ def check_moved(in_place: Any, substituted: Any, groups: Groups) -> None:
     if not _is_near(in_place, substituted):
         places = sorted(place for group in groups for place in group)
         raise InvalidModelError(
-            f"{places} share memory, so that training one moves the other where no derivative sees it: tie them "
-            "as one parameter (second.weight = first.weight), or compute one from the other in forward"
+            f"{places} share memory, so that training one moves the other where no derivative sees it: tie "
+            "them as one parameter (second.weight = first.weight), or compute one from the other in forward"
         )
 
 
@@ -110,6 +110,5 @@ def _overlap(tensors: list[Tensor]) -> bool:
 
 def _span(tensor: Tensor) -> tuple[int, int]:
     last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    size = tensor.element_size()
-    start = tensor.storage_offset() * size
-    return start, start + (last + 1) * size
+    start, width = int(tensor.storage_offset()), tensor.element_size()
+    return start * width, (start + last + 1) * width

@@ -17,7 +17,7 @@ _LIGHTNING = ("lightning.", "pytorch_lightning.")
 
 
 def check_settings(module: nn.Module) -> None:
-    """Raise if a module is wrapped or compiled, has hooks on gradients, or parameters of a kind that can't be used.
+    """Raise if a module is wrapped or compiled, has hooks on gradients, or unusual kinds of parameters.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def _check_layer(name: str, layer: nn.Module) -> None:
     kinds = {base.__name__ for base in type(layer).__mro__}
     if kinds & _WRAPPERS or type(layer).__name__.startswith("FSDP"):
         raise InvalidModelError(
-            f"{_place(name)} is wrapped in {type(layer).__name__}, which copies or splits parameters by itself: "
-            "pass the module inside, model.module"
+            f"{_place(name)} is wrapped in {type(layer).__name__}, which copies or splits parameters by "
+            "itself: pass the module inside, model.module"
         )
     if name and "OptimizedModule" in kinds:
         raise InvalidModelError(
@@ -57,8 +57,8 @@ def _check_layer(name: str, layer: nn.Module) -> None:
         )
     if layer._backward_hooks or layer._backward_pre_hooks:
         raise InvalidModelError(
-            f"{_place(name)} has backward hooks, which may change gradients as no optimizer's derivative knows: "
-            "remove them, and clip by Training(clip_norm=...)"
+            f"{_place(name)} has backward hooks, which may change gradients as no optimizer's derivative "
+            "knows: remove them, and clip by Training(clip_norm=...)"
         )
 
 
@@ -84,7 +84,7 @@ def _problems(tensor: Tensor) -> Iterator[str]:
     elif tensor.layout is not torch.strided:
         yield f"has the layout {tensor.layout}: make it dense by to_dense()"
     elif tensor.requires_grad and tensor.is_complex():
-        yield "is complex, but updates and values are real: keep its real and imaginary parts as two parameters"
+        yield "is complex, but updates and values are real: keep its two parts as two parameters"
     elif tensor.requires_grad and _is_expanded(tensor):
         yield "is expanded, so that several of its entries are one number: keep the small tensor as the parameter"
 
