@@ -175,7 +175,7 @@ def _filled(model: keras.Model, values: Named) -> keras.Model:
         if value is not None:
             variable.assign(tf.cast(value, variable.dtype))
     for layer in _layers(model):
-        if hasattr(layer, "finalize_state"):  # computes constants from the variables, as Normalization does
+        if layer.variables and hasattr(layer, "finalize_state"):  # constants of them, as in Normalization
             layer.finalize_state()
     return model
 

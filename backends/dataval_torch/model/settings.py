@@ -84,7 +84,7 @@ def _problems(tensor: Tensor) -> Iterator[str]:
     elif tensor.layout is not torch.strided:
         yield f"has the layout {tensor.layout}: make it dense by to_dense()"
     elif tensor.requires_grad and tensor.is_complex():
-        yield "is complex, but updates and values are real: keep its two parts as two parameters"
+        yield "is complex, but values are real: keep its real and imaginary parts as two parameters"
     elif tensor.requires_grad and _is_expanded(tensor):
         yield "is expanded, so that several of its entries are one number: keep the small tensor as the parameter"
 
