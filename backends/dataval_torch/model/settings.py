@@ -86,7 +86,7 @@ def _problems(tensor: Tensor) -> Iterator[str]:
     elif tensor.requires_grad and tensor.is_complex():
         yield "is complex, but values are real: keep its real and imaginary parts as two parameters"
     elif tensor.requires_grad and _is_expanded(tensor):
-        yield "is expanded, so that several of its entries are one number: keep the small tensor as the parameter"
+        yield "is expanded, so that several entries are one number: keep the small tensor as the parameter"
 
 
 def _is_expanded(tensor: Tensor) -> bool:

@@ -97,7 +97,7 @@ def test_a_constrained_variable_of_a_module_is_refused():
         def __call__(self, x):
             return x @ self.weight
 
-    with pytest.raises(InvalidModelError, match="'weight'.*constraints"):
+    with pytest.raises(InvalidModelError, match=r"'weight'.*constraints"):
         make(Module()).prepare(X, Y)
 
 
@@ -175,7 +175,7 @@ def test_an_averaging_loss_of_keras_is_refused():
 
 SCALE = tf.Variable(1.0, name="scale")
 LOSSES = [
-    (lambda o, t: tf.reduce_mean((o[:, :1] - tf.cast(t, tf.float32)) ** 2, axis=0), "depends on its neighbours"),
+    (lambda o, t: tf.reduce_mean((o[:, :1] - tf.cast(t, o.dtype)) ** 2, axis=0), "on its neighbours"),
     (lambda o, t: each(o, t) * SCALE, "scale"),
     (lambda o, t: each(o + tf.random.normal(o.shape), t), "draws random numbers"),
 ]
@@ -234,9 +234,7 @@ def looked_up():
     return sequential(layer, layers.Embedding(40, 2), layers.Flatten(), layers.Dense(3))
 
 
-@pytest.mark.parametrize(
-    ("build", "X"), [(normalised, X), (discretised, X), (looked_up, X.astype("int64"))]
-)
+@pytest.mark.parametrize(("build", "X"), [(normalised, X), (discretised, X), (looked_up, X.astype("int64"))])
 def test_an_export_predicts_what_the_model_does_with_the_same_weights(build, X):
     """The same layers and weights, so to the bit."""
     model = build()
@@ -302,9 +300,7 @@ def test_outputs_are_read_by_a_function():
     run, expected = learner.train(X, Y), plain.train(X, Y)
     np.testing.assert_allclose(run.losses, expected.losses, rtol=1e-5)
     found = dv.HyDRA(learner).fit(X, Y, run=run).score(X, Y)
-    np.testing.assert_allclose(
-        found, dv.HyDRA(plain).fit(X, Y, run=expected).score(X, Y), rtol=1e-4, atol=1e-7
-    )
+    np.testing.assert_allclose(found, dv.HyDRA(plain).fit(X, Y, run=expected).score(X, Y), rtol=1e-4, atol=1e-7)
     assert set(learner.replay(X, Y, run).export()(X)) == {"logits", "hidden"}
 
 
