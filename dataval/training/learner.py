@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from dataval.backend import Backend
 from dataval.backend.losses import Loss, describe_loss
-from dataval.backend.registry import find_model
+from dataval.backend.registry import find_model, framework_settings
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
 from dataval.training.binding import Binding, Source
@@ -88,6 +88,7 @@ class Learner(BaseEstimator):
         self.backend = backend
         self.progress = progress
 
+    @framework_settings()
     def train(
         self,
         X: Any,
@@ -130,6 +131,7 @@ class Learner(BaseEstimator):
         carry_out(replay.program, replay.run, progress=self.progress)
         return replay.run
 
+    @framework_settings()
     def prepare(
         self,
         X: Any,
