@@ -21,6 +21,7 @@ import numpy as np
 
 from dataval.backend.contract import Backend
 from dataval.errors import BackendNotFoundError, InvalidModelError
+from dataval.interrupts import uninterrupted
 
 __all__ = [
     "FoundModel",
@@ -71,7 +72,8 @@ def load_backend(name: str) -> type[Backend]:
     if not _is_installed(name):
         raise BackendNotFoundError(f"the backend {name!r} needs its framework: pip install 'dataval[{name}]'")
     try:
-        backend: type[Backend] = registered[name].load()
+        with uninterrupted():
+            backend: type[Backend] = registered[name].load()
     except Exception as error:
         raise BackendNotFoundError(f"the backend {name!r} could not be loaded: {error!r}") from error
     return backend
