@@ -14,7 +14,7 @@ from torch.func import grad, vmap
 
 from dataval.backend import ways
 from dataval.errors import InvalidModelError
-from dataval.interrupts import uninterrupted
+from dataval.process import first_use
 from dataval_torch.batches import Batch
 
 __all__ = [
@@ -46,7 +46,7 @@ class FirstThatWorks(ways.FirstThatWorks):
 @cache
 def _load_vmap() -> None:
     """Let PyTorch import what vmap needs, which it does at its first use."""
-    with uninterrupted(), warnings.catch_warnings():
+    with first_use(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         vmap(torch.sin)(torch.zeros(1))
 

@@ -1,14 +1,17 @@
-"""Putting Ctrl-C off while something must not be left half done."""
+"""What belongs to the whole process, and must be after a call as it was before: signals and random streams."""
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["uninterrupted"]
+import numpy as np
+
+__all__ = ["first_use", "kept_streams", "uninterrupted"]
 
 
 @contextmanager
@@ -34,3 +37,21 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
         if pending and callable(handler):
             handler(*pending[0])
+
+
+@contextmanager
+def kept_streams() -> Iterator[None]:
+    """Put the global generators of Python and NumPy back on leaving."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what others draw from
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextmanager
+def first_use() -> Iterator[None]:
+    """Let a framework import what it needs at its first use: wholly, and whatever that draws."""
+    with kept_streams(), uninterrupted():
+        yield

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from dataval.interrupts import uninterrupted
+from dataval.process import uninterrupted
 
 
 def press() -> None:
@@ -19,9 +19,14 @@ def press() -> None:
 
 def test_the_body_is_finished_first():
     done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
-        press()
-        done.append(1)
+
+    def body():
+        with uninterrupted():
+            press()
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        body()
     assert done == [1]
 
 
