@@ -129,4 +129,5 @@ $(OLDEST): pyproject.toml tools/oldest.py | $(OLDEST_VENV)/bin/python
 	$(call install,$(subst $(space),$(comma),$(strip $(OLDEST_EXTRAS))))
 
 comma := ,
-space := $(subst ,, )
+empty :=
+space := $(empty) $(empty)

@@ -53,7 +53,10 @@ def main() -> None:
     parser.add_argument("--pin", action="append", default=[], metavar="NAME==VERSION", help="take this one")
     arguments = parser.parse_args()
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    pins = dict(lowest(line) for line in requirements(project, arguments.extras))
+    try:
+        pins = dict(lowest(line) for line in requirements(project, arguments.extras))
+    except ValueError as error:
+        parser.error(str(error))
     pins |= dict(pin.split("==") for pin in arguments.pin)
     print("\n".join(f"{name}=={version}" for name, version in pins.items()))
 
