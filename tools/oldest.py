@@ -46,18 +46,26 @@ def requirements(project: dict, extras: Iterable[str]) -> list[str]:
     return [*project["dependencies"], *(line for extra in extras for line in optional[extra])]
 
 
+def pin(text: str) -> tuple[str, str]:
+    """Return the name and the version of a pin."""
+    name, version = text.split("==")
+    return name, version
+
+
 def main() -> None:
     """Print one ``name==version`` a line."""
     parser = argparse.ArgumentParser(description="Print the lowest versions that pyproject.toml names.")
     parser.add_argument("extras", nargs="*", help="extras to include beside the run-time dependencies")
-    parser.add_argument("--pin", action="append", default=[], metavar="NAME==VERSION", help="take this one")
+    parser.add_argument(
+        "--pin", type=pin, action="append", default=[], metavar="NAME==VERSION", help="take this one"
+    )
     arguments = parser.parse_args()
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     try:
         pins = dict(lowest(line) for line in requirements(project, arguments.extras))
     except ValueError as error:
         parser.error(str(error))
-    pins |= dict(pin.split("==") for pin in arguments.pin)
+    pins |= dict(arguments.pin)
     print("\n".join(f"{name}=={version}" for name, version in pins.items()))
 
 
