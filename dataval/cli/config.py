@@ -122,7 +122,9 @@ def _parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise UsageError("a YAML configuration needs PyYAML: pip install pyyaml, or use JSON") from error
+        raise UsageError(
+            'a YAML configuration needs PyYAML: pip install "dataval[yaml]", or use JSON'
+        ) from error
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -120,7 +120,7 @@ def _read_parquet(path: Path, label: str) -> Samples:
 
         frame = pd.read_parquet(path)
     except ImportError as error:
-        raise UsageError("Parquet needs pandas and pyarrow: pip install pandas pyarrow") from error
+        raise UsageError('Parquet needs pandas and pyarrow: pip install "dataval[tables]"') from error
     except (ValueError, OSError) as error:
         raise UsageError(f"{path} can't be read as Parquet: {' '.join(str(error).split())}") from error
     if not len(frame):

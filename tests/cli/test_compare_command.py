@@ -92,7 +92,7 @@ def test_yaml(done, tmp_path, capsys, monkeypatch):
     path = tmp_path / "config.yaml"
     path.write_text((out / "config.json").read_text())  # JSON is YAML
     monkeypatch.setitem(sys.modules, "yaml", None)
-    assert_usage_error(["compare", "--config", str(path)], "pip install pyyaml", capsys)
+    assert_usage_error(["compare", "--config", str(path)], 'pip install "dataval[yaml]"', capsys)
 
 
 def test_yaml_where_it_can_be_read(done, tmp_path):

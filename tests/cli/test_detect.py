@@ -86,7 +86,7 @@ def test_parquet_and_csv_give_the_same(planted, tmp_path, capsys, monkeypatch):
 def test_parquet_without_pandas_is_explained(tmp_path, monkeypatch):
     (tmp_path / "data.parquet").write_bytes(b"x")
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(UsageError, match="pip install pandas pyarrow"):
+    with pytest.raises(UsageError, match=r'pip install "dataval\[tables\]"'):
         read_samples(tmp_path / "data.parquet", None)
 
 
