@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataval.errors import InvalidDataError
 
-__all__ = ["Data", "Inputs", "as_data"]
+__all__ = ["Data", "Inputs", "as_data", "to_numpy"]
 
 Inputs = NDArray[Any] | tuple[NDArray[Any], ...] | dict[str, NDArray[Any]]
 
@@ -109,13 +109,18 @@ def _as_structure(X: Any, what: str) -> Any:
     return dict(X) if hasattr(X, "keys") else X
 
 
+def to_numpy(array: Any) -> NDArray[Any]:
+    """Return any framework's array as NumPy's, off its device and its differentiation; masks stay masked."""
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+    elif hasattr(array, "numpy") and not isinstance(array, np.ndarray):
+        array = array.numpy()
+    return np.asanyarray(array)
+
+
 def _as_array(leaf: Any, name: str, what: str) -> NDArray[Any]:
-    if hasattr(leaf, "detach"):
-        leaf = leaf.detach().cpu()
-    elif hasattr(leaf, "numpy") and not isinstance(leaf, np.ndarray):
-        leaf = leaf.numpy()
     try:
-        array: NDArray[Any] = np.asanyarray(leaf)
+        array = to_numpy(leaf)
     except (TypeError, ValueError) as error:
         raise InvalidDataError(f"the {what} {name} can't be read as an array: {error}") from error
     if array.dtype.kind not in "fiub":

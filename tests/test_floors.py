@@ -13,6 +13,7 @@ PACKAGE = ROOT / "dataval"
 
 FLOORS = [
     {"errors", "progress"},
+    {"files"},
     {"data", "datasets", "noise"},
     {"metrics"},
     {"solvers"},
