@@ -150,7 +150,9 @@ def read_folder(
             if read_document(path) != document:
                 continue  # another process has exchanged the content while it was read
             if isinstance(error, FileNotFoundError):
-                raise DamagedFileError(f"{path} is damaged: it names {error.filename}, which is gone") from error
+                raise DamagedFileError(
+                    f"{path} is damaged: it names {error.filename}, which is gone"
+                ) from error
             raise
 
 
@@ -269,9 +271,7 @@ def _version(path: Path, layout: Layout, document: Mapping[str, Any]) -> int:
     return version
 
 
-def _checked(
-    folder: Path, layout: Layout, document: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Path]]:
+def _checked(folder: Path, layout: Layout, document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
     """Return the manifest's content and the paths of the data files, each with the right digest."""
     path = folder / layout.manifest
     if _version(path, layout, document) == 1 and not {"files", "digest"} & document.keys():

@@ -66,7 +66,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _little_endian(array: NDArray[Any], name: str) -> NDArray[Any]:
-    found = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    found = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     if found.dtype.str not in _DTYPES:
         raise TypeError(f"{name} has dtype {array.dtype}, which can't be saved")
     return found

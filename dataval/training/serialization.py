@@ -95,7 +95,7 @@ def pack(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Arrays]]:
         for step, state in run["checkpoints"].items()
         for index, array in enumerate(state.arrays())
     }
-    return document, {"record": _contiguous(record), "states": _contiguous(states)}
+    return document, {"record": _as_numpy(record), "states": _as_numpy(states)}
 
 
 def unpack(document: dict[str, Any], arrays: Mapping[str, Arrays]) -> dict[str, Any]:
@@ -125,14 +125,16 @@ def unpack(document: dict[str, Any], arrays: Mapping[str, Arrays]) -> dict[str, 
         "checkpoints": _states(manifest, plan, arrays["states"]),
     }
     _check_losses(fields["losses"], plan, manifest)
-    _require(_is_weighting(fields["weights"], plan.n_samples), "the weights are not finite and non-negative, (N,)")
+    _require(
+        _is_weighting(fields["weights"], plan.n_samples), "the weights are not finite and non-negative, (N,)"
+    )
     if manifest.format == 1:
         _check_unsealed(manifest, plan, arrays)
     return fields
 
 
-def _contiguous(arrays: Mapping[str, Any]) -> Arrays:
-    return {name: np.ascontiguousarray(to_numpy(array)) for name, array in arrays.items()}
+def _as_numpy(arrays: Mapping[str, Any]) -> Arrays:
+    return {name: to_numpy(array) for name, array in arrays.items()}
 
 
 def _read_manifest(document: dict[str, Any]) -> _Manifest:
@@ -160,7 +162,9 @@ def _plan(manifest: _Manifest, record: Arrays) -> Plan:
 
 def _check_batches(plan: Plan) -> None:
     order, offsets = plan.order, plan.offsets
-    _require(order.ndim == 1 and plan.learning_rates.ndim == 1, "order or learning_rates of its plan is no vector")
+    _require(
+        order.ndim == 1 and plan.learning_rates.ndim == 1, "order or learning_rates of its plan is no vector"
+    )
     _require(offsets.shape == (plan.n_steps + 1,), f"offsets of its plan has shape {offsets.shape}")
     _require(plan.n_steps > 0, "its plan has no updates")
     _require(
@@ -175,7 +179,9 @@ def _check_batches(plan: Plan) -> None:
 
 def _check_rates_and_seeds(plan: Plan) -> None:
     rates, seeds = plan.learning_rates, plan.seeds
-    _require(bool((np.isfinite(rates) & (rates >= 0)).all()), "learning_rates of its plan are not finite and >= 0")
+    _require(
+        bool((np.isfinite(rates) & (rates >= 0)).all()), "learning_rates of its plan are not finite and >= 0"
+    )
     _require(
         seeds.shape == (plan.n_steps,) and bool((seeds >= 0).all()),
         "seeds of its plan are not one non-negative number an update",
@@ -189,7 +195,9 @@ def _states(manifest: _Manifest, plan: Plan, states: Arrays) -> dict[int, State]
         f"its states are those before the updates {list(steps)}: they must rise from 0 to n_completed="
         f"{manifest.n_completed}",
     )
-    _require(manifest.n_completed <= plan.n_steps, f"n_completed={manifest.n_completed} of {plan.n_steps} updates")
+    _require(
+        manifest.n_completed <= plan.n_steps, f"n_completed={manifest.n_completed} of {plan.n_steps} updates"
+    )
     names = {f"{step}.{index}" for step in steps for index in range(n_slots + 2)}
     _require(states.keys() == names, f"its states file lacks or adds {sorted(names ^ states.keys())[:3]}")
     _check_shapes(manifest, states)
