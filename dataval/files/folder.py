@@ -89,6 +89,7 @@ def write_folder(
     folder : Path
         Made if needed.
     layout : Layout
+        The kind of content.
     document : dict
         The manifest's content, fit for JSON.
     parts : dict of str to callable
@@ -125,7 +126,9 @@ def read_folder(
     Parameters
     ----------
     folder : Path
+        Where `write_folder` wrote.
     layout : Layout
+        The kind of content.
     parse : callable
         Gets the manifest's content with its ``format``, and the paths of the data files by their part. A
         `ValueError` says what is wrong with them.
@@ -150,9 +153,7 @@ def read_folder(
             if read_document(path) != document:
                 continue  # another process has exchanged the content while it was read
             if isinstance(error, FileNotFoundError):
-                raise DamagedFileError(
-                    f"{path} is damaged: it names {error.filename}, which is gone"
-                ) from error
+                raise DamagedFileError(f"{path} is damaged: {error.filename} is gone") from error
             raise
 
 
@@ -167,7 +168,7 @@ def _parsed(
         return parse(content, paths)
     except DamagedFileError:
         raise
-    except ValueError as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise DamagedFileError(f"the {layout.what} in {folder} is damaged: {error}") from error
 
 
@@ -230,7 +231,8 @@ def _check_target(folder: Path, layout: Layout, overwrite: bool) -> None:
     foreign = [path.name for path in others if not layout.owns(path.name)]
     if foreign and not layout.shared:
         raise FileExistsError(
-            f"{folder} exists and is not empty, it holds {foreign[0]} and no {layout.what}: choose another folder"
+            f"{folder} exists and is not empty, it holds {foreign[0]} and no {layout.what}: choose another "
+            "folder"
         )
 
 

@@ -1,9 +1,9 @@
 """Finished retrainings by name, kept in a folder that any number of processes and machines write to at once.
 
-Every writer has a file of its own in ``retrained-<key>/`` and only ever appends lines to it, so that none waits
-for another, nothing is written twice, and no lock or rename has to work on a shared disk. A line is a record: its
-digest, then JSON. The last line of a file has no end yet while it is written, or where its writer was killed: it
-doesn't count. Files may be joined by ``cat`` or copied from one machine's folder into another's.
+Every writer has a file of its own in ``retrained-<key>/`` and only ever appends lines to it, so that none
+waits for another, nothing is written twice, and no lock or rename has to work on a shared disk. A line is a
+record: its digest, then JSON. The last line of a file has no end yet while it is written, or where its writer
+was killed: it doesn't count. Files may be joined by ``cat``, or copied from one machine's folder to another's.
 """
 
 from __future__ import annotations
@@ -159,9 +159,7 @@ def _read_file(path: Path, key: str) -> dict[str, FloatArray]:
         else:
             results[record["name"]] = np.asarray(record["value"], dtype=np.float64)
     if damaged:
-        _warn(
-            f"{path} is damaged: {damaged} of its {len(lines)} records don't match their digest or its folder"
-        )
+        _warn(f"{path} is damaged: {damaged} of its {len(lines)} records don't match their digest or folder")
     return results
 
 

@@ -31,8 +31,10 @@ _DTYPES = {
     "losses": np.float64,
 }
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(gt=0)]
+_MOST = 2**53
+
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Positive = Annotated[int, Field(gt=0, le=_MOST)]
 Shapes = tuple[tuple[str, tuple[Count, ...]], ...]
 
 
@@ -76,8 +78,8 @@ def pack(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Arrays]]:
     dict
         What JSON can hold.
     dict of str to dict of str to ndarray
-        ``record``: the plan, weights and losses. ``states``: the kept states, array i of the state before update
-        t under ``"t.i"``.
+        ``record``: the plan, weights and losses. ``states``: the kept states, array i of the state before
+        update t under ``"t.i"``.
     """
     plan, signature = run["plan"], run["signature"]
     document = {
@@ -125,9 +127,7 @@ def unpack(document: dict[str, Any], arrays: Mapping[str, Arrays]) -> dict[str, 
         "checkpoints": _states(manifest, plan, arrays["states"]),
     }
     _check_losses(fields["losses"], plan, manifest)
-    _require(
-        _is_weighting(fields["weights"], plan.n_samples), "the weights are not finite and non-negative, (N,)"
-    )
+    _check_weights(fields["weights"], plan)
     if manifest.format == 1:
         _check_unsealed(manifest, plan, arrays)
     return fields
@@ -150,7 +150,8 @@ def _plan(manifest: _Manifest, record: Arrays) -> Plan:
     _require(record.keys() == _DTYPES.keys(), f"its record holds {sorted(record)}, not {sorted(_DTYPES)}")
     for name, dtype in _DTYPES.items():
         _require(record[name].dtype == dtype, f"{name} of its record has dtype {record[name].dtype}")
-    plan = Plan(**{name: record[name] for name in _PLAN_ARRAYS}, **dict(manifest.plan))
+    named: dict[str, Any] = {name: record[name] for name in _PLAN_ARRAYS}
+    plan = Plan(**named, **dict(manifest.plan))
     _check_batches(plan)
     _check_rates_and_seeds(plan)
     _require(
@@ -218,7 +219,7 @@ def _check_shapes(manifest: _Manifest, states: Arrays) -> None:
         size = signature.n_buffers if name.split(".")[1] == last else signature.n_parameters
         _require(
             array.shape == (size,) and array.dtype.name == signature.dtype,
-            f"state {name} has shape {array.shape} and dtype {array.dtype}, not ({size},) and {signature.dtype}",
+            f"state {name} is {array.dtype}{array.shape}, not {signature.dtype}({size},)",
         )
 
 
@@ -231,8 +232,9 @@ def _check_losses(losses: NDArray[np.float64], plan: Plan, manifest: _Manifest) 
     _require(np.isfinite(losses[epochs, done]).all(), "losses lack samples that were seen")
 
 
-def _is_weighting(weights: NDArray[np.float64], n_samples: int) -> bool:
-    return weights.shape == (n_samples,) and bool((np.isfinite(weights) & (weights >= 0)).all())
+def _check_weights(weights: NDArray[np.float64], plan: Plan) -> None:
+    _require(weights.shape == (plan.n_samples,), f"weights have shape {weights.shape}, not ({plan.n_samples},)")
+    _require((np.isfinite(weights) & (weights >= 0)).all(), "weights are not finite and >= 0")
 
 
 def _check_unsealed(manifest: _Manifest, plan: Plan, arrays: Mapping[str, Arrays]) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a recorded run: ``manifest.json`` and two safetensors files, exchanged as one, checked when read."""
+"""The folder of a recorded run: ``manifest.json`` and two safetensors files."""
 
 from __future__ import annotations
 

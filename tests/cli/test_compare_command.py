@@ -30,10 +30,10 @@ def done(tmp_path_factory):
 def test_everything_is_written(done):
     out, _ = done
     files = {path.name for path in out.iterdir()}
+    assert list(out.glob("values-*.npz"))
     expected = {
         "config.json",
         "comparison.json",
-        "values.npz",
         "table.txt",
         "comparison.png",
         "noise_detection.png",
