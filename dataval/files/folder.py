@@ -276,7 +276,9 @@ def _version(path: Path, layout: Layout, document: Mapping[str, Any]) -> int:
 def _checked(folder: Path, layout: Layout, document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
     """Return the manifest's content and the paths of the data files, each with the right digest."""
     path = folder / layout.manifest
-    if _version(path, layout, document) == 1 and not {"files", "digest"} & document.keys():
+    if _version(path, layout, document) == 1:
+        if "files" in document:
+            raise DamagedFileError(f"{path} is damaged: its format is not 1")
         return document, {part: folder / name for part, name in layout.former.items()}
     content = unsealed(document, path)
     files = _files(content, layout, path)
