@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     with open_plain(path) as stream:
         try:
             arrays = _read(stream, path.stat().st_size)
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error, struct.error) as error:
             raise DamagedFileError(f"{path} is damaged: {error}") from error
         except (NotImplementedError, RuntimeError, SyntaxError, TypeError) as error:
             raise DamagedFileError(f"{path} is damaged: it is no file of NumPy's ({error})") from error

@@ -2,8 +2,9 @@
 
 Every writer has a file of its own in ``retrained-<key>/`` and only ever appends lines to it, so that none
 waits for another, nothing is written twice, and no lock or rename has to work on a shared disk. A line is a
-record: its digest, then JSON. The last line of a file has no end yet while it is written, or where its writer
-was killed: it doesn't count. Files may be joined by ``cat``, or copied from one machine's folder to another's.
+record in JSON, with the digest of all that follows it. The last line of a file has no end yet while it is
+written, or where its writer was killed: it doesn't count. Files may be joined by ``cat``, or copied from one
+machine's folder to another's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ __all__ = ["Store"]
 FloatArray = NDArray[np.float64]
 
 _FORMAT = 2  # format 1 was one JSON object in retrained-<key>.json, which is still read
-_SUFFIX = ".results"
+_SUFFIX = ".jsonl"
+_LINE = re.compile(rb'\{"digest": "(?P<digest>[0-9a-f]{32})", (?P<rest>.*)')
 
 
 class Store:
@@ -106,8 +108,8 @@ class Store:
     def _lines(self, results: Mapping[str, FloatArray]) -> Iterator[bytes]:
         for name, result in results.items():
             record = {"format": _FORMAT, "key": self._key, "name": name, "value": result.tolist()}
-            text = json.dumps(record).encode()
-            yield digest(text).encode() + b" " + text + b"\n"
+            rest = json.dumps(record)[1:]
+            yield f'{{"digest": "{digest(rest.encode())}", {rest}\n'.encode()
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -165,10 +167,10 @@ def _read_file(path: Path, key: str) -> dict[str, FloatArray]:
 
 def _read_line(line: bytes) -> dict[str, Any]:
     """Return the record that a line holds, an empty one where it is not what was written."""
-    found, _, text = line.partition(b" ")
-    if found != digest(text).encode():
+    found = _LINE.fullmatch(line)
+    if found is None or found["digest"].decode() != digest(found["rest"]):
         return {}
-    record: dict[str, Any] = json.loads(text)
+    record: dict[str, Any] = json.loads(line)
     return record
 
 

@@ -73,22 +73,22 @@ def test_results_of_another_key_are_not_taken(tmp_path, file):
 
 
 def test_files_can_be_joined_and_copied(tmp_path, file):
-    (file.parent / "joined.results").write_bytes(2 * file.read_bytes())
+    (file.parent / "joined.jsonl").write_bytes(2 * file.read_bytes())
     file.unlink()
     assert check_kept(tmp_path, at_least=8) == 8
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
 def test_what_is_no_file_is_named(tmp_path, file, kind):
-    odd = file.parent / "odd.results"
+    odd = file.parent / "odd.jsonl"
     {"folder": odd.mkdir, "pipe": lambda: os.mkfifo(odd), "device": lambda: odd.symlink_to("/dev/zero")}[kind]()
-    with pytest.warns(DamagedFileWarning, match=r"odd\.results is damaged: it is no regular file"):
+    with pytest.warns(DamagedFileWarning, match=r"odd\.jsonl is damaged: it is no regular file"):
         check_kept(tmp_path, at_least=8)
 
 
 def test_a_later_format_asks_for_an_upgrade(tmp_path, file):
-    text = json.dumps({"format": 3}).encode()
-    file.write_bytes(digest(text).encode() + b" " + text + b"\n")
+    rest = '"format": 3}'
+    file.write_text(f'{{"digest": "{digest(rest.encode())}", {rest}\n')
     with pytest.raises(ValueError, match="has format 3, this version of dataval reads up to 2: upgrade"):
         Store(tmp_path, "k")
 

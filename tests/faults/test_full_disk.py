@@ -61,7 +61,7 @@ def test_truths_and_comparisons(tmp_path, n_bytes):
 
 @pytest.mark.parametrize("n_bytes", [0, 60, 150])
 def test_stores(tmp_path, n_bytes):
-    """A record takes 93 bytes. What couldn't be written is computed again, the rest is there."""
+    """A record takes 105 bytes. What couldn't be written is computed again, the rest is there."""
     store = Store(tmp_path, "k")
     if n_bytes == 150:
         store.add({"a": np.float64(1)})
