@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from dataval.files.folder import Layout, read_folder, write_folder
+from dataval.files.folder import Layout, check_target, read_folder, write_folder
 from dataval.files.npz import read_npz, write_npz
 from dataval.metrics.agreement import LeaveOneOutAgreement
 from dataval.metrics.fidelity import LinearDatamodelingScore
 from dataval.metrics.noise_detection import NoiseDetectionReport
 from dataval.metrics.stability import RankStability
 
-__all__ = ["Comparison", "MethodResult", "Outcome"]
+__all__ = ["Comparison", "MethodResult", "Outcome", "check_folder"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -264,6 +264,11 @@ class Comparison:
             row |= {"seeds Spearman": 0.0, "seeds overlap": stability.overlap_random}
         if row:
             yield {"method": _RANDOM, **row}
+
+
+def check_folder(folder: Path) -> None:
+    """Raise the `FileExistsError` that `Comparison.save` would, before anything is compared."""
+    check_target(folder, _LAYOUT, overwrite=True)
 
 
 def _parse(document: dict[str, Any], paths: dict[str, Path]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from dataval.errors import DamagedFileError
 from dataval.files.atomic import exclusive, is_plain, is_scratch, scratch_for, settle, write_atomic
 from dataval.files.digests import file_digest, read_document, sealed, unsealed
 
-__all__ = ["Layout", "read_folder", "write_folder"]
+__all__ = ["Layout", "check_target", "read_folder", "write_folder"]
 
 Content = TypeVar("Content")
 Write = Callable[[Path], object]
@@ -74,6 +74,38 @@ class Layout:
         return data or any(is_scratch(name, of) for of in (self.manifest, *self.suffixes))
 
 
+def check_target(folder: Path, layout: Layout, overwrite: bool) -> None:
+    """Refuse a folder that `write_folder` would refuse, before the work whose result it is to hold.
+
+    Parameters
+    ----------
+    folder, layout, overwrite
+        As for `write_folder`.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds such content and `overwrite` is False, or what is not of this kind.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} exists and is no folder: choose another")
+    others = sorted(path for path in folder.iterdir() if path.name != layout.manifest)
+    for path in others:
+        if layout.owns(path.name) and not is_plain(path):
+            raise FileExistsError(f"{path} is a link, a folder or a device: remove it or choose another folder")
+    if os.path.lexists(folder / layout.manifest):
+        _check_manifest(folder, layout, overwrite)
+        return
+    foreign = [path.name for path in others if not layout.owns(path.name)]
+    if foreign and not layout.shared:
+        raise FileExistsError(
+            f"{folder} exists and is not empty, it holds {foreign[0]} and no {layout.what}: choose another "
+            "folder"
+        )
+
+
 def write_folder(
     folder: Path,
     layout: Layout,
@@ -104,12 +136,12 @@ def write_folder(
     OSError
         If it can't be written. The folder is then as it was.
     """
-    _check_target(folder, layout, overwrite)
+    check_target(folder, layout, overwrite)
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive(folder / layout.manifest):
-            _check_target(folder, layout, overwrite)
+            check_target(folder, layout, overwrite)
             _exchange(folder, layout, document, parts)
     except BaseException:
         if is_new:
@@ -213,27 +245,6 @@ def _remove_unnamed(folder: Path, layout: Layout) -> None:
     for name, digest in document.get("former", {}).items():
         if (folder / name).is_file() and file_digest(folder / name) == digest:
             (folder / name).unlink()
-
-
-def _check_target(folder: Path, layout: Layout, overwrite: bool) -> None:
-    """Refuse a folder in which anything but content of this kind would be touched."""
-    if not os.path.lexists(folder):
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"{folder} exists and is no folder: choose another")
-    others = sorted(path for path in folder.iterdir() if path.name != layout.manifest)
-    for path in others:
-        if layout.owns(path.name) and not is_plain(path):
-            raise FileExistsError(f"{path} is a link, a folder or a device: remove it or choose another folder")
-    if os.path.lexists(folder / layout.manifest):
-        _check_manifest(folder, layout, overwrite)
-        return
-    foreign = [path.name for path in others if not layout.owns(path.name)]
-    if foreign and not layout.shared:
-        raise FileExistsError(
-            f"{folder} exists and is not empty, it holds {foreign[0]} and no {layout.what}: choose another "
-            "folder"
-        )
 
 
 def _check_manifest(folder: Path, layout: Layout, overwrite: bool) -> None:

@@ -171,6 +171,8 @@ class _Work:
         names = [_digest(row) for row in rows]
         missing = [i for i, name in enumerate(names) if name not in store]
         groups = _groups(missing, size, self._n_jobs)
+        if missing:
+            store.prepare()
         with progress_bar("retraining", len(rows), self._progress, len(rows) - len(missing)) as bar:
             parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
             for group, found in zip(groups, parallel(task(rows[g]) for g in groups), strict=True):

@@ -40,7 +40,7 @@ class Store:
     Parameters
     ----------
     folder : path, optional
-        Made with the first result. What it holds already is read at once.
+        What it holds already is read at once.
     key : str
         Results of other keys in the folder are not seen.
 
@@ -84,6 +84,19 @@ class Store:
             raise DamagedFileError(f"{self._folder} holds results of different shapes: remove it")
         return np.array(found)
 
+    def prepare(self) -> None:
+        """Make the folder, so that one that can't be written to is named before anything is trained.
+
+        Raises
+        ------
+        OSError
+            If it can't be made or written to.
+        """
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise PermissionError(f"{self._folder} can't be written to: choose another folder")
+
     def add(self, results: Mapping[str, FloatArray]) -> None:
         """Keep results; once this returns, no kill of the process loses them.
 
@@ -94,6 +107,7 @@ class Store:
         """
         ready = {name: np.asarray(result, dtype=np.float64) for name, result in results.items()}
         self._results |= ready
+        self.prepare()
         if self._folder is not None:
             _append(self._own_file(self._folder), b"".join(self._lines(ready)))
 
@@ -114,7 +128,6 @@ class Store:
 
 def _append(path: Path, data: bytes) -> None:
     """Append all of some bytes, or nothing of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         before = os.fstat(descriptor).st_size

@@ -45,6 +45,13 @@ def test_everything_is_written(done):
     assert result.values["hydra"].shape == (2, 60)
 
 
+def test_a_folder_that_cannot_take_it_is_refused_at_once(tmp_path, capsys):
+    (tmp_path / "comparison.json").write_text("{}")
+    assert main(["compare", "--dataset", "wine", "--out", str(tmp_path)]) == 2
+    assert "comparison.json is not that of a comparison" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
+
+
 def test_it_is_the_comparison_of_the_library(done):
     out, _ = done
     data = dv.datasets.load_wine(n_train=60)

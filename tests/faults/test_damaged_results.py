@@ -99,6 +99,12 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
         Store(tmp_path / "file", "k")
 
 
+def test_a_folder_that_cannot_be_made_is_named_before_training(tmp_path):
+    (tmp_path / "retrained-k").write_text("mine")
+    with pytest.raises(FileExistsError, match="retrained-k"):
+        Store(tmp_path, "k").prepare()
+
+
 def test_format_1_is_read_and_added_to(tmp_path):
     path = tmp_path / "retrained-k.json"
     path.write_text(json.dumps({"a": 0.1, "b": 1}))
