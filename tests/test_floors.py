@@ -13,6 +13,7 @@ PACKAGE = ROOT / "dataval"
 
 FLOORS = [
     {"errors", "process", "progress"},
+    {"files"},
     {"data", "datasets", "noise"},
     {"metrics"},
     {"solvers"},

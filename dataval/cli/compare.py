@@ -16,6 +16,7 @@ from dataval.cli.methods import make_methods
 from dataval.datasets import Dataset
 from dataval.errors import ComparisonInterrupted
 from dataval.evaluation import Comparison, compare
+from dataval.evaluation.comparison import check_folder
 from dataval.training.learner import Learner
 from dataval.zoo import named_model
 
@@ -41,6 +42,10 @@ def run_compare(config: CompareConfig, out: Path) -> Comparison:
     ComparisonInterrupted
         On Ctrl-C, after what was done has been written.
     """
+    try:
+        check_folder(out)
+    except FileExistsError as error:
+        raise UsageError(str(error)) from error
     data = _load(config)
     y, is_noisy = _FLIPS[config.noise_kind](data.y_train, config.noise, seed=config.seeds[0])
     try:

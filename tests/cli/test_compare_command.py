@@ -30,10 +30,10 @@ def done(tmp_path_factory):
 def test_everything_is_written(done):
     out, _ = done
     files = {path.name for path in out.iterdir()}
+    assert list(out.glob("values-*.npz"))
     expected = {
         "config.json",
         "comparison.json",
-        "values.npz",
         "table.txt",
         "comparison.png",
         "noise_detection.png",
@@ -43,6 +43,13 @@ def test_everything_is_written(done):
     assert (out / "table.txt").read_text() == f"{result}\n"
     assert result.seeds == (0, 3)
     assert result.values["hydra"].shape == (2, 60)
+
+
+def test_a_folder_that_cannot_take_it_is_refused_at_once(tmp_path, capsys):
+    (tmp_path / "comparison.json").write_text("{}")
+    assert main(["compare", "--dataset", "wine", "--out", str(tmp_path)]) == 2
+    assert "comparison.json is not that of a comparison" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
 
 
 def test_it_is_the_comparison_of_the_library(done):
