@@ -1,24 +1,26 @@
-"""Reading labelled samples from a file: ``.npz`` arrays, CSV or Parquet tables."""
+"""Reading labelled samples from a file: ``.npz`` arrays, text tables or Parquet."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dataval.cli.arrays import as_images, read_arrays
+from dataval.cli.choices import TaskName
+from dataval.cli.columns import make_features, standardised
+from dataval.cli.delimited import is_delimited, read_delimited
 from dataval.cli.errors import UsageError
+from dataval.cli.inputs import check_input
+from dataval.cli.table import Table, is_unlabelled
+from dataval.cli.targets import Targets, make_targets
 
 __all__ = ["Samples", "read_samples"]
 
-_MOST_CATEGORIES = 50
 _DEFAULT_LABEL = "y"
-_BYTE = 255.0
-
-Columns = dict[str, list[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,157 +31,112 @@ class Samples:
     ----------
     X : ndarray of float32, shape (n, n_features) or (n, channels, height, width)
         Features with mean 0 and standard deviation 1, categories one-hot; or images.
-    y : ndarray of int64, shape (n,)
-        Index of each label among `classes`.
-    classes : tuple of str
+    targets : Targets
+        What is to be learnt.
+    labels : list of str, length n
+        As they are in the file.
+    rows : ndarray of int64, shape (n,)
+        Where each sample is in the file, from 0, without the header.
+    columns : dict of str to list of str
+        The samples' cells in all columns of a table; empty for arrays.
+    notes : list of str
+        What was left out, filled in or guessed.
     """
 
     X: npt.NDArray[np.float32]
-    y: npt.NDArray[np.int64]
-    classes: tuple[str, ...]
+    targets: Targets
+    labels: list[str]
+    rows: npt.NDArray[np.int64]
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def y(self) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
+        """The targets' numbers."""
+        return self.targets.y
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes; empty for numbers to predict."""
+        return self.targets.classes
 
 
-def read_samples(path: Path, label: str | None) -> Samples:
+def read_samples(
+    path: Path, label: str | None, *, task: TaskName | None = None, header: bool | None = None
+) -> Samples:
     """Read a file.
 
     Parameters
     ----------
     path : Path
-        ``.npz`` with an array ``X`` (features, or images with channels first or last) and one of labels; or
-        ``.csv`` with a header; or ``.parquet``.
+        ``.npz`` with an array ``X`` (features, or images with channels first or last) and one of labels;
+        ``.csv`` or ``.tsv``, maybe compressed; or ``.parquet``.
     label : str or None
         Name of the column or array of labels; ``y`` for None.
+    task : {"classification", "regression"}, optional
+        What the labels are; by what they look like by default (`make_targets`).
+    header : bool, optional
+        Whether the first row of a text table names the columns; by whether it looks like the others by default.
 
     Raises
     ------
     UsageError
         If the file can't be read or holds nothing that a model can be trained on.
     """
-    readers = {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix.lower() not in readers:
-        raise UsageError(f"{path} must end in .npz, .csv or .parquet")
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}")
-    samples = readers[path.suffix.lower()](path, label or _DEFAULT_LABEL)
-    if len(samples.classes) < 2:
-        raise UsageError(f"all labels of {path} are {samples.classes[0]!r}: two classes or more are needed")
-    return samples
+    wanted = label or _DEFAULT_LABEL
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _from_arrays(path, wanted, task)
+    if suffix == ".parquet":
+        return _from_table(_read_parquet(path, wanted), path, task)
+    if is_delimited(path):
+        return _from_table(read_delimited(path, wanted, header), path, task)
+    raise UsageError(f"{path} must end in .npz, .csv, .tsv (or these with .gz, .bz2, .xz) or .parquet")
 
 
-def _read_npz(path: Path, label: str) -> Samples:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (ValueError, EOFError, OSError) as error:
-        raise UsageError(f"{path} can't be read as .npz without pickle: {error}") from error
-    for name in ("X", label):
-        if name not in arrays:
-            raise UsageError(f"{path} holds no array {name!r}; it holds {sorted(arrays)}")
-    X, labels = arrays["X"], arrays[label]
-    if not len(labels) or X.ndim < 2 or len(X) != len(labels) or labels.ndim != 1:
-        raise UsageError(
-            f"{path}: X has shape {X.shape} and {label} {labels.shape}: give X (n, ...) and labels (n,)"
-        )
-    if X.dtype.kind not in "biuf" or not np.isfinite(X).all():
-        raise UsageError(f"{path}: X must hold finite numbers, it is {X.dtype}")
-    features = _images(X) if X.ndim in (3, 4) else _standardised(X.reshape(len(X), -1).astype(np.float64))
-    return Samples(features, *_encoded(labels.tolist(), label))
+def _from_arrays(path: Path, label: str, task: TaskName | None) -> Samples:
+    X, array = read_arrays(path, label)
+    labels, kept, notes = _labelled(array.astype(str).tolist(), label)
+    X = X[kept]
+    features = as_images(X) if X.ndim in (3, 4) else standardised(X.reshape(len(X), -1).astype(np.float64))
+    targets, more = make_targets(labels, label, task)
+    return Samples(features, targets, labels, kept, notes=[*notes, *more])
 
 
-def _images(X: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Bring images to (n, channels, height, width), bytes to [0, 1]."""
-    if X.ndim == 3:
-        X = X[:, None]
-    elif X.shape[-1] in (1, 3) and X.shape[1] not in (1, 3):
-        X = np.moveaxis(X, -1, 1)
-    pixels = X.astype(np.float32)
-    return pixels / np.float32(_BYTE) if X.dtype == np.uint8 else pixels
+def _from_table(table: Table, path: Path, task: TaskName | None) -> Samples:
+    labels, kept, notes = _labelled(table.labels(path), table.label)
+    targets, about_labels = make_targets(labels, table.label, task)
+    columns = {name: [cells[row] for row in kept.tolist()] for name, cells in table.columns.items()}
+    features, about_columns = make_features({k: v for k, v in columns.items() if k != table.label})
+    notes = [*table.notes, *notes, *about_labels, *about_columns]
+    return Samples(features, targets, labels, kept, columns, notes)
 
 
-def _read_csv(path: Path, label: str) -> Samples:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} can't be read as CSV: {error}") from error
-    rows = [row for row in rows if row]
-    if len(rows) < 2:
-        raise UsageError(f"{path} is empty: a header and one row a sample are needed")
-    header, body = rows[0], rows[1:]
-    for number, row in enumerate(body, 1):
-        if len(row) != len(header):
-            raise UsageError(f"{path}: row {number} has {len(row)} cells, the header {len(header)}")
-    if len({*header}) < len(header):
-        raise UsageError(f"{path}: two columns have the same name")
-    return _from_columns({name: [row[i] for row in body] for i, name in enumerate(header)}, path, label)
+def _labelled(cells: Sequence[str], name: str) -> tuple[list[str], npt.NDArray[np.int64], list[str]]:
+    """Return the labels that are there, their rows, and a note on the others."""
+    labels = [cell.strip() for cell in cells]
+    kept = np.array([row for row, label in enumerate(labels) if not is_unlabelled(label)], dtype=np.int64)
+    if not len(kept):
+        raise UsageError(f"the labels {name!r} are all empty: name another column with --label")
+    left_out = len(labels) - len(kept)
+    notes = [f"rows left out, as they have no label: {left_out}"] if left_out else []
+    return [labels[row] for row in kept.tolist()], kept, notes
 
 
-def _read_parquet(path: Path, label: str) -> Samples:
+def _read_parquet(path: Path, label: str) -> Table:
+    check_input(path)
     try:
         import pandas as pd
 
         frame = pd.read_parquet(path)
     except ImportError as error:
         raise UsageError("Parquet needs pandas and pyarrow: pip install pandas pyarrow") from error
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path} can't be read as Parquet: {' '.join(str(error).split())}") from error
+    except (ValueError, OSError, TypeError, RuntimeError) as error:
+        raise UsageError(f"{path} can't be read as Parquet: {error}") from error
     if not len(frame):
         raise UsageError(f"{path} is empty: one row a sample is needed")
+    names = [str(name) for name in frame.columns]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{path}: two columns have the same name {twice[0]!r}: rename one")
     frame = frame.astype(object).where(frame.notna(), "")
-    return _from_columns({str(name): frame[name].tolist() for name in frame.columns}, path, label)
-
-
-def _from_columns(columns: Columns, path: Path, label: str) -> Samples:
-    if label not in columns:
-        raise UsageError(
-            f"{path} has no column {label!r}: name the labels with --label, one of {list(columns)}"
-        )
-    labels = columns.pop(label)
-    if not columns:
-        raise UsageError(f"{path} has no column beside {label!r}: there are no features")
-    features = [_feature(name, cells) for name, cells in columns.items()]
-    return Samples(_standardised(np.concatenate(features, axis=1)), *_encoded(labels, label))
-
-
-def _feature(name: str, cells: list[Any]) -> npt.NDArray[np.float64]:
-    """Return a column of numbers, shape (n, 1), or of categories, one-hot (n, n_categories)."""
-    texts = [str(cell).strip() for cell in cells]
-    if empty := sum(text == "" for text in texts):
-        raise UsageError(f"column {name!r} has {empty} empty cells: fill or drop them")
-    try:
-        numbers = np.array(texts, dtype=np.float64)
-    except ValueError:
-        return _one_hot(name, texts)
-    if not np.isfinite(numbers).all():
-        raise UsageError(f"column {name!r} holds NaN or infinity: fill or drop such rows")
-    return numbers[:, None]
-
-
-def _one_hot(name: str, texts: list[str]) -> npt.NDArray[np.float64]:
-    categories, index = np.unique(np.array(texts), return_inverse=True)
-    if len(categories) > _MOST_CATEGORIES:
-        raise UsageError(
-            f"column {name!r} is not numeric and has {len(categories)} different values, such as "
-            f"{texts[0]!r}: drop the column, or encode it as numbers"
-        )
-    return np.asarray(np.eye(len(categories))[index])
-
-
-def _standardised(features: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    spread = features.std(axis=0)
-    spread[spread == 0.0] = 1.0
-    return np.asarray((features - features.mean(axis=0)) / spread, dtype=np.float32)
-
-
-def _encoded(labels: list[Any], name: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Return each label's index among the classes, and the classes."""
-    texts = [str(label).strip() for label in labels]
-    if empty := sum(text == "" for text in texts):
-        raise UsageError(f"the labels {name!r} have {empty} empty cells: fill or drop such rows")
-    classes, index = np.unique(np.array(texts), return_inverse=True)
-    if len(classes) > max(2, len(texts) // 2):
-        raise UsageError(
-            f"the labels {name!r} take {len(classes)} different values in {len(texts)} rows: classes are "
-            "needed, not numbers to predict"
-        )
-    return index.astype(np.int64), tuple(str(each) for each in classes)
+    return Table({name: [str(c) for c in frame.iloc[:, i]] for i, name in enumerate(names)}, label)

@@ -1,0 +1,30 @@
+"""CSV that a spreadsheet can open without running what its cells say."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from dataval.cli.numbers import is_number
+
+__all__ = ["as_csv", "safe_cell"]
+
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # the wide ones are what some spreadsheets take for the narrow
+
+
+def as_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV with commas and line feeds, each cell made safe."""
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerows([safe_cell(cell) for cell in row] for row in rows)
+    return stream.getvalue()
+
+
+def safe_cell(cell: object) -> str:
+    """Return a cell's text; with an apostrophe in front where a spreadsheet would take it for a formula.
+
+    Numbers such as -1.5 stay numbers.
+    """
+    text = str(cell)
+    is_formula = text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA)
+    return f"'{text}" if is_formula and not is_number(text.strip()) else text
