@@ -46,6 +46,7 @@ def make_features(columns: dict[str, list[str]]) -> tuple[npt.NDArray[np.float32
     Parameters
     ----------
     columns : dict of str to list of str
+        Cells by column.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def _days(filled: list[str]) -> FloatArray | None:
 def _moment(text: str, layout: str | None) -> float:
     if layout is None and "-" not in text:  # 3.11 also reads 20240131, which may be any number
         raise ValueError(text)
-    moment = datetime.fromisoformat(text) if layout is None else datetime.strptime(text, layout)  # noqa: DTZ007
+    moment = datetime.fromisoformat(text) if layout is None else datetime.strptime(text, layout)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -39,6 +39,7 @@ def run_compare(config: CompareConfig, out: Path, source: Path | None = None) ->
     Parameters
     ----------
     config : CompareConfig
+        What is compared, and how.
     out : Path
         A folder. Files in it that an earlier comparison wrote are replaced or removed, others left alone.
     source : Path, optional

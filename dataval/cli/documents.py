@@ -77,7 +77,7 @@ def _parse_yaml(text: str) -> Any:
     except ImportError as error:
         raise UsageError("a YAML configuration needs PyYAML: pip install pyyaml, or use JSON") from error
     try:
-        return yaml.load(text, Loader=_loader(yaml))  # noqa: S506 - derives from SafeLoader
+        return yaml.load(text, Loader=_loader(yaml))
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 
@@ -85,7 +85,7 @@ def _parse_yaml(text: str) -> Any:
 def _loader(yaml: Any) -> Any:
     """Return a safe loader that refuses aliases, depth and repeated keys, and reads 1e-3 as a number."""
 
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    class Loader(yaml.SafeLoader):
         depth = 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:

@@ -39,6 +39,7 @@ def read_limited(path: Path, most: int, advice: str) -> bytes:
     Parameters
     ----------
     path : Path
+        What is read.
     most : int
         Largest size in bytes.
     advice : str

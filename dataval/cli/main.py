@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingDivergedError as error:
         return _fail(error, _FAILED)
     except MemoryError as error:
-        return _fail(f"there is not enough memory: {error or 'pass fewer samples'}", _FAILED)
+        return _fail(f"there is not enough memory: {str(error) or 'pass fewer samples'}", _FAILED)
     except ComparisonInterrupted:
         return _fail(f"interrupted; what was done is in {options.out}", _INTERRUPTED)
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ def check_output(path: Path, inputs: Iterable[Path], signature: bytes) -> None:
     Parameters
     ----------
     path : Path
+        What is to be written.
     inputs : iterable of Path
         What is read; an output is none of them, under whatever name.
     signature : bytes

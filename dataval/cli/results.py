@@ -26,8 +26,8 @@ Digests = dict[str, list[str]]
 class Results:
     """The files of a comparison in a folder that may hold others.
 
-    ``dataval-files.json`` lists each file that was written with a hash of its content: a file that isn't listed,
-    or was changed since, is the user's.
+    ``dataval-files.json`` lists each file that was written with a hash of its content: a file that isn't
+    listed, or was changed since, is the user's.
 
     Parameters
     ----------

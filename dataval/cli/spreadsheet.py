@@ -10,7 +10,9 @@ from dataval.cli.numbers import is_number
 
 __all__ = ["as_csv", "safe_cell"]
 
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # the wide ones are what some spreadsheets take for the narrow
+_SIGNS = "=+-@"
+_WIDE = "".join(chr(ord(sign) + 0xFEE0) for sign in _SIGNS)  # which some spreadsheets take for the narrow ones
+_FORMULA = tuple(f"{_SIGNS}{_WIDE}\t\r\n")
 
 
 def as_csv(rows: Iterable[Sequence[object]]) -> str:

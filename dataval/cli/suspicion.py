@@ -77,7 +77,9 @@ def suspicion_values(learner: Learner, samples: Samples, method: DetectMethod, h
     Parameters
     ----------
     learner : Learner
+        What `make_learner` returned.
     samples : Samples
+        What is valued.
     method : {"mean-loss", "held-out-loss"}
         Minus a sample's mean loss while a model is trained on all; or minus its loss under a model that was
         trained on the other four fifths. Neither needs clean validation data, as methods do that measure what a
@@ -100,7 +102,9 @@ def predict_held_out(learner: Learner, samples: Samples, seed: int) -> HeldOut:
     Parameters
     ----------
     learner : Learner
+        What `make_learner` returned.
     samples : Samples
+        What is predicted.
     seed : int
         Draws the folds.
     """

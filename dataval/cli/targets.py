@@ -47,9 +47,11 @@ def make_targets(labels: list[str], name: str, task: TaskName | None) -> tuple[T
     Parameters
     ----------
     labels : list of str, length n
+        As they are in the file.
     name : str
         What messages call them.
     task : {"classification", "regression"} or None
+        What they are, where the user said so.
 
     Raises
     ------
