@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 from math import prod
@@ -27,6 +28,10 @@ _BROKEN = (
     EOFError,
     OSError,
     RuntimeError,
+    TypeError,
+    SyntaxError,
+    MemoryError,  # of Python's parser, for a header that is nested too deeply, too
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -82,6 +87,8 @@ def _read(archive: zipfile.ZipFile, name: str, path: Path) -> Array:
         raise UsageError(f"{path} holds no array {name!r}; it holds {shown(held) or 'nothing'}")
     if len(members) > 1:
         raise ValueError(f"there are {len(members)} arrays {name!r}")
+    if members[0].compress_size > path.stat().st_size:
+        raise ValueError(f"{members[0].filename} declares more bytes than the file has")
     _check_size(archive, members[0])
     with archive.open(members[0]) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
 from datetime import UTC, datetime
 
 import numpy as np
@@ -21,7 +21,7 @@ MOST_CATEGORIES = 50
 _MOSTLY = 0.8
 _HUGE = 1e100
 _DAY_SECONDS = 86400.0
-_DATES = ("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
 _DECORATED = re.compile(r"[^\w\s]?\s?[+-]?\d[\d.,' \u00a0]*\s?[^\w\s]?")
 _ROW_NUMBERS = {"", "column 0", "unnamed: 0", "index", "id", "row", "no", "nr", "#"}
 
@@ -159,11 +159,11 @@ def _categorical(cells: list[str], filled: list[str]) -> tuple[FloatArray | None
     return block, [*remarks, *([_OWN] if "" in known else [])]
 
 
-def _one_hot(cells: Iterable[str]) -> tuple[FloatArray, bool]:
+def _one_hot(cells: list[str]) -> tuple[FloatArray, bool]:
     """Return one column a category, with a last one for the rarer where there are too many."""
-    categories, index, counts = np.unique(np.array(list(cells)), return_inverse=True, return_counts=True)
-    if len(categories) <= MOST_CATEGORIES:
-        return np.asarray(np.eye(len(categories))[index]), False
-    rank = np.empty(len(categories), dtype=np.int64)
-    rank[np.argsort(-counts, kind="stable")] = np.arange(len(categories))
-    return np.asarray(np.eye(MOST_CATEGORIES + 1)[np.minimum(rank[index], MOST_CATEGORIES)]), True
+    counts = Counter(cells)
+    is_cut = len(counts) > MOST_CATEGORIES
+    order = sorted(counts, key=lambda text: (-counts[text], text)) if is_cut else sorted(counts)
+    position = {text: min(i, MOST_CATEGORIES) for i, text in enumerate(order)}
+    index = [position[cell] for cell in cells]
+    return np.asarray(np.eye(max(index) + 1)[index]), is_cut

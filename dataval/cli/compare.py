@@ -10,11 +10,10 @@ from dataval import datasets, noise
 from dataval.cli.config import CompareConfig
 from dataval.cli.console import say
 from dataval.cli.errors import UsageError
-from dataval.cli.figures import Drawable, draw, figure_names
+from dataval.cli.figures import Noisy, draw, figure_names
 from dataval.cli.methods import make_methods
 from dataval.cli.results import Results
 from dataval.cli.spreadsheet import as_csv
-from dataval.datasets import Dataset
 from dataval.errors import ComparisonInterrupted
 from dataval.evaluation import Comparison, compare
 from dataval.training.learner import Learner
@@ -53,49 +52,64 @@ def run_compare(config: CompareConfig, out: Path, source: Path | None = None) ->
         On Ctrl-C, after what was done has been written.
     """
     results = Results(out)
-    names = [*_FILES, *figure_names(config.methods)]
-    results.check(names, [] if source is None else [source])
-    data, y, is_noisy = _load(config)
-    methods = _prepare(config, data, y)
-    truth = config.ground_truth or ("loo" if "loo" in methods and len(methods) > 1 else None)
+    results.check([*_FILES, *figure_names(config.methods)], [] if source is None else [source])
+    samples = _load(config)
+    methods = _prepare(config, samples)
+    folder = results.claim_retrained() if config.ground_truth else None
     try:
-        result = compare(
-            methods,
-            data.X_train,
-            y,
-            data.X_val,
-            data.y_val,
-            is_noisy=is_noisy if is_noisy.any() else None,
-            ground_truth=truth,
-            seeds=config.seeds,
-            fraction=config.fraction,
-            folder=results.claim_retrained() if config.ground_truth else None,
-        )
+        result = _compared(config, methods, samples, folder)
     except ComparisonInterrupted as interrupted:
         results.replace(_files(config, interrupted.comparison))
         raise
-    drawn = draw(Drawable(result, data, y, is_noisy))
-    results.replace({**_files(config, result), **drawn})
+    except (ValueError, TypeError) as error:  # of its checks: what a method raises is in its row
+        raise UsageError(str(error)) from error
+    files = _files(config, result)
+    results.replace(files)  # before the figures, so that one that can't be drawn takes nothing away
+    drawn = draw(result, samples)
+    results.replace({**files, **drawn})
     if not drawn:
         say("note: there are no figures without matplotlib: pip install 'dataval[plots]'")
     return result
 
 
-def _load(config: CompareConfig) -> tuple[Dataset, Any, Any]:
-    """Return the data with flipped labels, and which those are."""
+def _compared(
+    config: CompareConfig, methods: dict[str, Any], samples: Noisy, folder: Path | None
+) -> Comparison:
+    data = samples.data
+    return compare(
+        methods,
+        data.X_train,
+        samples.y,
+        data.X_val,
+        data.y_val,
+        is_noisy=samples.is_noisy if samples.is_noisy.any() else None,
+        ground_truth=config.ground_truth or ("loo" if "loo" in methods and len(methods) > 1 else None),
+        seeds=config.seeds,
+        fraction=config.fraction,
+        folder=folder,
+    )
+
+
+def _load(config: CompareConfig) -> Noisy:
     asked = {"n_train": config.n_train, "n_val": config.n_val}
     options = {name: number for name, number in asked.items() if number is not None}
     if config.dataset == "fashion-mnist":
         options = dict.fromkeys(asked, _FASHION_SAMPLES) | options
     try:
         data = _LOADERS[config.dataset](seed=config.seeds[0], **options)
-        return data, *_FLIPS[config.noise_kind](data.y_train, config.noise, seed=config.seeds[0])
+        return Noisy(data, *_FLIPS[config.noise_kind](data.y_train, config.noise, seed=config.seeds[0]))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
 
 
-def _prepare(config: CompareConfig, data: Dataset, y: Any) -> dict[str, Any]:
+def _prepare(config: CompareConfig, samples: Noisy) -> dict[str, Any]:
     """Return the methods, having checked that model, training and data fit each other."""
+    data = samples.data
+    if config.ground_truth and not 0 < round(config.fraction * len(samples.y)) < len(samples.y):
+        raise UsageError(
+            f"--fraction {config.fraction:g} of {len(samples.y)} samples removes none or all of them: choose "
+            "one that removes some"
+        )
     try:
         build, backend = named_model(
             config.model, data.X_train.shape[1:], data.n_classes, backend=config.backend
@@ -105,7 +119,7 @@ def _prepare(config: CompareConfig, data: Dataset, y: Any) -> dict[str, Any]:
     learner = Learner(build, training=config.training, backend=backend)
     methods = make_methods(config.methods, learner)
     try:
-        learner.prepare(data.X_train, y)
+        learner.prepare(data.X_train, samples.y)
     except ValueError as error:
         raise UsageError(str(error)) from error
     return methods

@@ -28,7 +28,7 @@ def say(message: object) -> None:
     if sys.stderr is None:
         return
     line = f"dataval: {one_line(message)}"
-    encoding = sys.stderr.encoding or "utf-8"
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     with suppress(OSError):
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 

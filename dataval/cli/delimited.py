@@ -15,7 +15,7 @@ from typing import Any
 from dataval.cli.errors import UsageError
 from dataval.cli.inputs import check_input, check_size, decode, read_limited
 from dataval.cli.numbers import is_number
-from dataval.cli.table import Table, is_missing
+from dataval.cli.table import Table, first_repeated, is_missing
 
 __all__ = ["TEXT_SUFFIXES", "is_delimited", "read_delimited"]
 
@@ -121,8 +121,8 @@ def _with_header(rows: Rows, path: Path, label: str) -> Table:
     if len(rows) < 2:
         raise UsageError(f"{path} is empty: a header and one row a sample are needed")
     names = [name.strip() or f"column {i}" for i, name in enumerate(rows[0])]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"{path}: two columns have the same name {twice[0]!r}: rename one")
+    if (twice := first_repeated(names)) is not None:
+        raise UsageError(f"{path}: two columns have the same name {twice!r}: rename one")
     return Table(_columns(names, rows[1:]), label)
 
 

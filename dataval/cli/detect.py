@@ -74,11 +74,11 @@ def run_detect(
 
 
 def _names(samples: Samples) -> list[object]:
-    names = [*_RANKED, *(_CLASS if samples.classes else _NUMBER)]
+    names = dict.fromkeys([*_RANKED, *(_CLASS if samples.classes else _NUMBER)])
     for name in samples.columns:
         while name in names:
             name = f"input_{name}"
-        names.append(name)
+        names[name] = None
     return list(names)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dataval.cli.errors import UsageError
 from dataval.cli.inputs import decode, read_limited
+from dataval.cli.table import first_repeated
 
 __all__ = ["read_mapping"]
 
@@ -61,9 +62,8 @@ def _parse_json(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if twice := [key for key in keys if keys.count(key) > 1]:
-        raise ValueError(f"the key {twice[0]!r} is there twice")
+    if (twice := first_repeated(key for key, _ in pairs)) is not None:
+        raise ValueError(f"the key {twice!r} is there twice")
     return dict(pairs)
 
 

@@ -13,18 +13,17 @@ import numpy as np
 from dataval.datasets import Dataset
 from dataval.evaluation import Comparison
 
-__all__ = ["Drawable", "draw", "figure_names"]
+__all__ = ["Noisy", "draw", "figure_names"]
 
 _DPI = 300
 
 
 @dataclass(frozen=True, eq=False)
-class Drawable:
-    """What the figures show.
+class Noisy:
+    """Data with some wrong labels.
 
     Attributes
     ----------
-    result : Comparison
     data : Dataset
         With clean labels.
     y : ndarray, shape (n,)
@@ -32,7 +31,6 @@ class Drawable:
     is_noisy : ndarray of bool, shape (n,)
     """
 
-    result: Comparison
     data: Dataset
     y: Any
     is_noisy: Any
@@ -44,7 +42,7 @@ def figure_names(methods: Sequence[str]) -> list[str]:
     return [f"{name}.png" for name in ["comparison", "noise_detection", *each]]
 
 
-def draw(shown: Drawable) -> dict[str, bytes]:
+def draw(result: Comparison, samples: Noisy) -> dict[str, bytes]:
     """Draw the figures that apply, of the first seed where a figure shows one; none without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         return {}
@@ -53,7 +51,7 @@ def draw(shown: Drawable) -> dict[str, bytes]:
 
     mpl.use("agg")
     files = {}
-    for name, display in _displays(shown):
+    for name, display in _displays(result, samples):
         stream = io.BytesIO()
         display.figure_.savefig(stream, format="png", dpi=_DPI)
         plt.close(display.figure_)
@@ -61,15 +59,15 @@ def draw(shown: Drawable) -> dict[str, bytes]:
     return files
 
 
-def _displays(shown: Drawable) -> Iterator[tuple[str, Any]]:
+def _displays(result: Comparison, samples: Noisy) -> Iterator[tuple[str, Any]]:
     from dataval import plotting
 
-    result, data = shown.result, shown.data
+    data = samples.data
     valued = {name: rows[0] for name, rows in result.values.items() if np.isfinite(rows[0]).all()}
     if result.metrics():
         yield "comparison", plotting.ComparisonDisplay.from_comparison(result)
-    if valued and shown.is_noisy.any():
-        yield "noise_detection", plotting.NoiseDetectionDisplay.from_values(valued, shown.is_noisy)
+    if valued and samples.is_noisy.any():
+        yield "noise_detection", plotting.NoiseDetectionDisplay.from_values(valued, samples.is_noisy)
     if "loo" in valued:
         for name in valued.keys() - {"loo"}:
             yield f"agreement_{name}", plotting.AgreementDisplay.from_values(valued[name], valued["loo"])
@@ -78,6 +76,6 @@ def _displays(shown: Drawable) -> Iterator[tuple[str, Any]]:
         yield (
             f"lowest_{name}",
             plotting.SampleGalleryDisplay.from_values(
-                data.X_train, valued[name], shown.y, data.y_train, class_names=data.class_names
+                data.X_train, valued[name], samples.y, data.y_train, class_names=data.class_names
             ),
         )

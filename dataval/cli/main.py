@@ -96,20 +96,16 @@ def _detect(options: argparse.Namespace) -> int:
     out: Path | None = None if options.out in _STANDARD_OUTPUT else options.out
     if out is not None:
         check_output(out, [options.data], _SIGNATURE)
-    rows = _ranked(options)
+    from dataval.cli.detect import run_detect  # which takes seconds
+
+    names = ("label", "method", "model", "epochs", "seed", "top", "task", "header")
+    rows = run_detect(options.data, **{name: getattr(options, name) for name in names})
     if out is None:
         write_out(as_csv(rows))
     else:
         write_atomically(out, as_csv(rows).encode("utf-8", "backslashreplace"))
         say(f"{len(rows) - 1} rows written to {out}")
     return 0
-
-
-def _ranked(options: argparse.Namespace) -> list[list[object]]:
-    from dataval.cli.detect import run_detect
-
-    names = ("label", "method", "model", "epochs", "seed", "top", "task", "header")
-    return run_detect(options.data, **{name: getattr(options, name) for name in names})
 
 
 _COMMANDS = {"compare": _compare, "detect": _detect}

@@ -12,7 +12,7 @@ __all__ = ["as_csv", "safe_cell"]
 
 _SIGNS = "=+-@"
 _WIDE = "".join(chr(ord(sign) + 0xFEE0) for sign in _SIGNS)  # which some spreadsheets take for the narrow ones
-_FORMULA = tuple(f"{_SIGNS}{_WIDE}\t\r\n")
+_FORMULA = tuple(f"{_SIGNS}{_WIDE}\t\n")
 
 
 def as_csv(rows: Iterable[Sequence[object]]) -> str:
@@ -25,8 +25,8 @@ def as_csv(rows: Iterable[Sequence[object]]) -> str:
 def safe_cell(cell: object) -> str:
     """Return a cell's text; with an apostrophe in front where a spreadsheet would take it for a formula.
 
-    Numbers such as -1.5 stay numbers.
+    Numbers such as -1.5 stay numbers. Carriage returns become line feeds, which the writer puts in quotes.
     """
-    text = str(cell)
+    text = str(cell).replace("\r\n", "\n").replace("\r", "\n")
     is_formula = text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA)
     return f"'{text}" if is_formula and not is_number(text.strip()) else text

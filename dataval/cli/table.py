@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from dataval.cli.errors import UsageError
 
-__all__ = ["Table", "is_missing", "is_unlabelled", "shown"]
+__all__ = ["Table", "first_repeated", "is_missing", "is_unlabelled", "shown"]
 
 _EMPTY = frozenset({"", "?", "nan"})
 _MISSING = _EMPTY | {"na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-", "--"}
@@ -58,6 +59,16 @@ def is_missing(cell: str) -> bool:
 def is_unlabelled(cell: str) -> bool:
     """Return whether a label is missing; fewer ways count than in a feature, as "none" can be a class."""
     return cell.casefold() in _EMPTY
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that was there before, or None."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def shown(names: Any) -> str:

@@ -15,7 +15,7 @@ from dataval.cli.columns import make_features, standardised
 from dataval.cli.delimited import is_delimited, read_delimited
 from dataval.cli.errors import UsageError
 from dataval.cli.inputs import check_input
-from dataval.cli.table import Table, is_unlabelled
+from dataval.cli.table import Table, first_repeated, is_unlabelled
 from dataval.cli.targets import Targets, make_targets
 
 __all__ = ["Samples", "read_samples"]
@@ -136,7 +136,7 @@ def _read_parquet(path: Path, label: str) -> Table:
     if not len(frame):
         raise UsageError(f"{path} is empty: one row a sample is needed")
     names = [str(name) for name in frame.columns]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"{path}: two columns have the same name {twice[0]!r}: rename one")
+    if (twice := first_repeated(names)) is not None:
+        raise UsageError(f"{path}: two columns have the same name {twice!r}: rename one")
     frame = frame.astype(object).where(frame.notna(), "")
     return Table({name: [str(c) for c in frame.iloc[:, i]] for i, name in enumerate(names)}, label)

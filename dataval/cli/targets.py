@@ -98,10 +98,11 @@ def _numbers(labels: list[str], name: str) -> Targets:
 
 
 def _classes(labels: list[str], name: str) -> Targets:
-    classes, index = np.unique(np.array(labels), return_inverse=True)
+    classes = sorted(set(labels))
     if len(classes) > max(2, len(labels) // 2):
         raise UsageError(
             f"the labels {name!r} take {len(classes)} different values in {len(labels)} rows: classes are "
             "needed, or plain numbers to predict"
         )
-    return Targets(index.astype(np.int64), tuple(str(each) for each in classes))
+    position = {each: i for i, each in enumerate(classes)}
+    return Targets(np.array([position[label] for label in labels], dtype=np.int64), tuple(classes))

@@ -62,8 +62,12 @@ def explain(error: ValidationError) -> str:
 
 def _message(kind: str, original: str, context: dict[str, Any]) -> str:
     if kind in _MESSAGES:
-        return _MESSAGES[kind].format(**context)
+        return _MESSAGES[kind].format(**{name: _plain(bound) for name, bound in context.items()})
     return original.removeprefix("Value error, ")
+
+
+def _plain(bound: Any) -> Any:
+    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
 
 
 def _shown(found: Any) -> str:
