@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -73,31 +73,20 @@ def write_atomically(path: Path, content: bytes) -> None:
     UsageError
         If it can't be written; nothing is left behind.
     """
-    scratch: str | None = None
+    scratch = path.absolute().with_name(f".dataval-{secrets.token_hex(8)}.tmp")
     try:
-        handle, scratch = tempfile.mkstemp(prefix=".dataval-", suffix=".tmp", dir=path.absolute().parent)
-        with os.fdopen(handle, "wb") as stream:
+        with scratch.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(scratch, _mode(path))  # noqa: PTH101
-        os.replace(scratch, path)  # noqa: PTH105
-        scratch = None
+        if path.exists():
+            scratch.chmod(stat.S_IMODE(path.stat().st_mode))
+        scratch.replace(path)
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror or error}") from error
     finally:
-        if scratch is not None:
-            with suppress(OSError):
-                os.unlink(scratch)  # noqa: PTH108
-
-
-def _mode(path: Path) -> int:
-    """Return the permissions of the file that is replaced, or those of a new one."""
-    with suppress(OSError):
-        return stat.S_IMODE(path.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
 
 
 def _is_same(path: Path, source: Path) -> bool:

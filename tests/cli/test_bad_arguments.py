@@ -12,7 +12,6 @@ COMMON = {
     "Detect data.csv": "invalid choice: 'Detect'",
     "--": "required: command",
     "-- bogus": "invalid choice: 'bogus'",
-    "-- -- detect data.csv": "invalid choice: '--'",
     "--bogus": "command",
     "detect": "required: data",
     "detect --": "required: data",
