@@ -103,6 +103,7 @@ def _detect(options: argparse.Namespace) -> int:
     if out is None:
         write_out(as_csv(rows))
     else:
+        check_output(out, [options.data], _SIGNATURE)  # again, as training took its time
         write_atomically(out, as_csv(rows).encode("utf-8", "backslashreplace"))
         say(f"{len(rows) - 1} rows written to {out}")
     return 0

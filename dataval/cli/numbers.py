@@ -7,7 +7,7 @@ import re
 __all__ = ["is_code", "is_number"]
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[eE][+-]\d+)?|(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
-_CODE = re.compile(r"[+-]?0\d+", re.ASCII)
+_CODE = re.compile(r"[+-]?0\d.*", re.ASCII)
 
 
 def is_number(text: str) -> bool:

@@ -94,9 +94,8 @@ def test_arguments_replace_the_configuration(done, tmp_path):
 def test_yaml_where_it_can_be_read(done, tmp_path):
     pytest.importorskip("yaml")
     path = tmp_path / "config.yml"
-    path.write_text(
-        "dataset: wine\nmodel: linear\nmethods: [random]\nn_train: 60\ntraining: {epochs: 1, optimizer: {name: sgd, learning_rate: 1e-2}}\n"
-    )
+    fields = "dataset: wine\nmodel: linear\nmethods: [random]\nn_train: 60\n"
+    path.write_text(f"{fields}training: {{epochs: 1, optimizer: {{name: sgd, learning_rate: 1e-2}}}}\n")
     assert main(["compare", "--config", str(path), "--out", str(tmp_path)]) == 0
 
 

@@ -150,7 +150,7 @@ def test_a_column_whose_name_is_taken(detected, iris):
 
 
 @pytest.mark.parametrize(
-    "name", ["iris.csv.gz", "iris.csv.bz2", "iris.csv.xz", "iris.tsv", "semi.csv", "bar.csv"]
+    "name", ["i.csv.gz", "i.csv.bz2", "i.tsv.xz", "iris.tsv", "semi.csv", "bar.csv"]
 )
 def test_delimiters_and_compression_change_nothing(detected, name):
     delimiter = {"iris.tsv": "\t", "i.tsv.xz": "\t", "semi.csv": ";", "bar.csv": "|"}.get(name, ",")
