@@ -14,7 +14,7 @@ from dataval.cli.table import first_repeated
 
 __all__ = ["read_mapping"]
 
-_MOST_BYTES = 2**18
+_MOST_JSON, _MOST_YAML = 2**22, 2**16  # bytes: PyYAML reads 50 kB a second
 _DEEPEST = 20
 _YAML_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)[eE][+-]?\d+$")
 
@@ -28,8 +28,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
         If it can't be read, is not one mapping with text as keys, names a key twice, is nested deeper than 20
         levels, refers to itself, or holds a number that is not finite.
     """
-    text = decode(read_limited(path, _MOST_BYTES, "this is no configuration"), path)
     is_yaml = path.suffix.lower() in {".yaml", ".yml"}
+    most, advice = (_MOST_YAML, "write it as JSON") if is_yaml else (_MOST_JSON, "this is no configuration")
+    text = decode(read_limited(path, most, advice), path)
     try:
         found = _parse_yaml(text) if is_yaml else _parse_json(text)
     except RecursionError as error:

@@ -64,7 +64,7 @@ JSON = {
     '{"a":' * 900 + "1" + "}" * 900: "nested too deeply",
     '{"a":' * 30 + "1" + "}" * 30: "nested too deeply",
     f'{{"noise": {"9" * 10_000}}}': "not valid JSON",
-    f'{{"x": "{"y" * 300_000}"}}': "holds more than 256 KiB",
+    f'{{"x": "{"y" * 2**22}"}}': "holds more than 4 MiB",
     '{"dataset": "wine"} trailing': "not valid JSON",
     "{'dataset': 'wine'}": "not valid JSON",
 }
@@ -96,6 +96,7 @@ YAML = {
     "noise: !!binary x": "not valid YAML",
     "noise: \x07": "not valid YAML",
     f"noise: {'9' * 10_000}": "not valid YAML",
+    f"noise: {'9' * 2**16}": "holds more than 64 KiB",
 }
 BYTES = {
     "latin-1": (b'{"backend": "\xe9"}', "not UTF-8 text (byte 13)"),

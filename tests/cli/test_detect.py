@@ -149,9 +149,7 @@ def test_a_column_whose_name_is_taken(detected, iris):
     assert rows[0]["input_label"] == iris[1][int(rows[0]["row"])][0]
 
 
-@pytest.mark.parametrize(
-    "name", ["i.csv.gz", "i.csv.bz2", "i.tsv.xz", "iris.tsv", "semi.csv", "bar.csv"]
-)
+@pytest.mark.parametrize("name", ["i.csv.gz", "i.csv.bz2", "i.tsv.xz", "iris.tsv", "semi.csv", "bar.csv"])
 def test_delimiters_and_compression_change_nothing(detected, name):
     delimiter = {"iris.tsv": "\t", "i.tsv.xz": "\t", "semi.csv": ";", "bar.csv": "|"}.get(name, ",")
     assert detected(name, delimiter=delimiter) == detected("iris.csv")
