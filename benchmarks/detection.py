@@ -19,8 +19,8 @@ from _common import report
 from sklearn.model_selection import KFold
 
 import dataval as dv
+from dataval.cli.samples import Samples
 from dataval.cli.suspicion import make_learner, predict_held_out, suspicion_values
-from dataval.cli.tables import Samples
 from dataval.cli.targets import Targets
 
 FLIPPED = 0.1

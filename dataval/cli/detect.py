@@ -10,8 +10,8 @@ import numpy.typing as npt
 from dataval.cli.choices import DetectMethod, TaskName
 from dataval.cli.console import say
 from dataval.cli.errors import UsageError
+from dataval.cli.samples import Samples, read_samples
 from dataval.cli.suspicion import HeldOut, make_learner, predict_held_out, suspicion_values
-from dataval.cli.tables import Samples, read_samples
 
 __all__ = ["run_detect"]
 
@@ -39,7 +39,7 @@ def run_detect(
     Parameters
     ----------
     path : Path
-        ``.npz``, ``.csv``, ``.tsv`` or ``.parquet``: see `dataval.cli.tables.read_samples`.
+        ``.npz``, ``.csv``, ``.tsv`` or ``.parquet``: see `dataval.cli.samples.read_samples`.
     label, task, header
         As for `read_samples`.
     method, model, epochs, seed

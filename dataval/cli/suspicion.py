@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 
 from dataval.cli.choices import DetectMethod
 from dataval.cli.errors import UsageError
-from dataval.cli.tables import Samples
+from dataval.cli.samples import Samples
 from dataval.data import as_data
 from dataval.methods import MeanLoss
 from dataval.objectives.logits import probabilities

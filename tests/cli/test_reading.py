@@ -9,7 +9,7 @@ from dataval.cli.columns import MOST_CATEGORIES, make_features
 from dataval.cli.delimited import read_delimited
 from dataval.cli.errors import UsageError
 from dataval.cli.numbers import is_code, is_number
-from dataval.cli.tables import read_samples
+from dataval.cli.samples import read_samples
 from dataval.cli.targets import make_targets
 
 
