@@ -140,7 +140,7 @@ def test_arguments_do_not_hide_what_is_wrong_in_the_file(refused, tmp_path, fiel
 def test_yaml_without_pyyaml(refused, tmp_path, monkeypatch):
     (tmp_path / "c.yml").write_text("dataset: wine")
     monkeypatch.setitem(sys.modules, "yaml", None)
-    assert "pip install pyyaml" in refused("compare", "--config", "c.yml")
+    assert "pip install 'dataval[yaml]'" in refused("compare", "--config", "c.yml")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")

@@ -191,4 +191,4 @@ def test_a_name_with_a_line_feed(refused):
 def test_parquet_without_pandas(refused, tmp_path, monkeypatch):
     (tmp_path / "d.parquet").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "pandas", None)
-    assert "pip install pandas pyarrow" in refused("detect", "d.parquet")
+    assert "pip install 'dataval[tables]'" in refused("detect", "d.parquet")

@@ -52,7 +52,7 @@ def test_everything_is_written(done):
 def test_a_folder_that_cannot_take_it_is_refused_at_once(tmp_path, capsys):
     (tmp_path / "comparison.json").write_text("{}")
     assert main(["compare", "--dataset", "wine", "--out", str(tmp_path)]) == 2
-    assert "comparison.json is not that of a comparison" in capsys.readouterr().err
+    assert "comparison.json was not written by a comparison" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
 
 
