@@ -103,15 +103,6 @@ def as_data(X: Any, y: Any, what: str = "training") -> Data:
     return data
 
 
-def to_numpy(array: Any) -> NDArray[Any]:
-    """Return a framework's array as NumPy's, wherever it is and whatever differentiation knows of it."""
-    if hasattr(array, "detach"):
-        array = array.detach().cpu()
-    elif hasattr(array, "numpy") and not isinstance(array, np.ndarray):
-        array = array.numpy()
-    return np.asanyarray(array)
-
-
 def _layout(data: Data) -> list[Any]:
     leaves = [(name, leaf.__array_interface__, leaf.strides) for name, leaf in data.leaves()]
     return [
@@ -136,6 +127,15 @@ def _as_structure(X: Any, what: str) -> Any:
     if isinstance(X, dict | tuple) and not X:
         raise InvalidDataError(f"the {what} inputs are an empty {type(X).__name__}")
     return dict(X) if hasattr(X, "keys") else X
+
+
+def to_numpy(array: Any) -> NDArray[Any]:
+    """Return any framework's array as NumPy's, off its device and its differentiation; masks stay masked."""
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+    elif hasattr(array, "numpy") and not isinstance(array, np.ndarray):
+        array = array.numpy()
+    return np.asanyarray(array)
 
 
 def _as_array(leaf: Any, name: str, what: str) -> NDArray[Any]:

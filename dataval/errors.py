@@ -10,6 +10,8 @@ __all__ = [
     "BackendNotFoundError",
     "ChaoticTrainingWarning",
     "ComparisonInterrupted",
+    "DamagedFileError",
+    "DamagedFileWarning",
     "IgnoredSettingWarning",
     "InvalidDataError",
     "InvalidModelError",
@@ -42,6 +44,10 @@ class NotTwiceDifferentiableError(RuntimeError):
 
 class BackendNotFoundError(ImportError):
     """No installed backend handles this model."""
+
+
+class DamagedFileError(ValueError):
+    """A file of dataval's own can't be trusted: cut short, changed, or never one of its kind."""
 
 
 class RunMismatchError(ValueError):
@@ -97,6 +103,10 @@ class ComparisonInterrupted(KeyboardInterrupt):
 
 class ChaoticTrainingWarning(UserWarning):
     """The cotangent exploded during the backward sweep: derivatives don't predict retraining here."""
+
+
+class DamagedFileWarning(UserWarning):
+    """What a damaged file held is left out, and computed again."""
 
 
 class ReplayWarning(UserWarning):

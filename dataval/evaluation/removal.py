@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from dataval.backend.registry import framework_settings
 from dataval.data import Data, as_data
 from dataval.metrics.statistics import Interval, check_values, mean_interval
 from dataval.objectives.utility import UtilityLike, make_utility
@@ -111,6 +112,7 @@ class RemovalCurve(BaseModel):
         return "\n".join([header, title, *lines, f"area between: {self.area_between}"])
 
 
+@framework_settings()
 def removal_curve(
     values: npt.ArrayLike,
     learner: Learner,
@@ -192,6 +194,7 @@ def removal_curve(
     return work.draw(values, learner, as_data(X, y), X_val, y_val, utility, n_jobs, folder)
 
 
+@framework_settings()
 def addition_curve(
     values: npt.ArrayLike,
     learner: Learner,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from dataval.backend.registry import framework_settings
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
@@ -44,6 +45,7 @@ class DataValuator(BaseEstimator, ABC):
 
     learner: Learner
 
+    @framework_settings()
     def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
         """Train the learner and record the run, or adopt a run recorded before.
 
@@ -80,6 +82,7 @@ class DataValuator(BaseEstimator, ABC):
         self._replay, self.run_ = replay, replay.run
         return self
 
+    @framework_settings()
     def score(self, X: Any, y: Any) -> NDArray[np.float64]:
         """Return the value of every training sample for a validation set.
 
@@ -104,6 +107,7 @@ class DataValuator(BaseEstimator, ABC):
         """
         return self._score(*self._question(X, y))
 
+    @framework_settings()
     def attribute(self, X: Any, y: Any) -> NDArray[np.float64]:
         """Return the value of every training sample for every validation sample.
 
@@ -126,6 +130,7 @@ class DataValuator(BaseEstimator, ABC):
         """
         return self._attribute(*self._question(X, y))
 
+    @framework_settings()
     def verify(
         self,
         X: Any,

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
 from dataval.backend.losses import describe_loss
+from dataval.backend.registry import framework_settings
 from dataval.data import Data
 from dataval.methods.base import DataValuator
 from dataval.objectives.utility import PerSample, make_utility
@@ -160,6 +161,7 @@ class LeaveOneOut(DataValuator):
         )
         return self._values(results.utilities, results.greater_is_better, left_out, self._estimator.n)
 
+    @framework_settings()
     def self_scores(self) -> FloatArray:
         """Return every left-out sample's value for its own loss, NaN for the others.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import Array, ObjectiveFunction
+from dataval.backend.registry import framework_settings
 from dataval.data import Data
 from dataval.methods.base import DataValuator
 from dataval.objectives.training import TrainingSamples
@@ -84,6 +85,7 @@ class TracIn(DataValuator):
         self.objective = objective
         self.chunk_size = chunk_size
 
+    @framework_settings()
     def self_scores(self) -> FloatArray:
         r"""Return every sample's value for its own loss, the sum of :math:`\eta_t\lVert\nabla\ell_j\rVert^2/b`.
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from dataval.backend import Backend
 from dataval.backend.losses import Loss, describe_loss
-from dataval.backend.registry import find_model
+from dataval.backend.registry import find_model, framework_settings
 from dataval.backend.trial import check_single
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
@@ -95,6 +95,7 @@ class Learner(BaseEstimator):
         self.progress = progress
         self.outputs = outputs
 
+    @framework_settings()
     def train(
         self,
         X: Any,
@@ -137,6 +138,7 @@ class Learner(BaseEstimator):
         carry_out(replay.program, replay.run, progress=self.progress)
         return replay.run
 
+    @framework_settings()
     def prepare(
         self,
         X: Any,
