@@ -77,7 +77,10 @@ def target_dtype(loss: Loss, targets: NDArray[Any], dtype: tf.DType) -> tf.DType
 def check_tensor(outputs: object, what: str) -> tf.Tensor:
     """Return a model's outputs, or raise if they are not one tensor."""
     if not tf.is_tensor(outputs):
-        raise InvalidModelError(f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}")
+        raise InvalidModelError(
+            f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}: say which it is by "
+            "Learner(outputs=lambda returned: returned.logits)"
+        )
     return outputs
 
 

@@ -76,7 +76,10 @@ def check_tied(losses: object) -> Tensor:
 def check_tensor(outputs: object, what: str) -> Tensor:
     """Return a model's outputs, or raise if they are not one tensor."""
     if not isinstance(outputs, Tensor):
-        raise InvalidModelError(f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}")
+        raise InvalidModelError(
+            f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}: say which it is by "
+            "Learner(outputs=lambda returned: returned.logits)"
+        )
     return outputs
 
 

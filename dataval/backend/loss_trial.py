@@ -86,5 +86,5 @@ def _only(kept: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 
 def _agree(losses: NDArray[Any], again: NDArray[Any]) -> bool:
     """Whether losses are equal up to rounding, half the digits."""
-    tolerance = np.finfo(losses.dtype).eps ** 0.5
+    tolerance = np.finfo(losses.dtype if losses.dtype.kind == "f" else np.float64).eps ** 0.5
     return bool(np.allclose(losses, again, rtol=tolerance, atol=tolerance, equal_nan=True))

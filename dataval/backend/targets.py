@@ -44,7 +44,7 @@ def check_named_targets(loss: Loss, outputs: Any, targets: NDArray[Any], class_a
     if not hasattr(outputs, "shape"):
         raise InvalidModelError(
             f"the model returned a {type(outputs).__name__}; the loss {resolved.name!r} needs a tensor of "
-            "outputs. Pass a function instead: loss=lambda outputs, targets: ..."
+            "outputs. Say which it is: Learner(outputs=lambda returned: returned.logits)"
         )
     shape = tuple(map(int, outputs.shape))
     if isinstance(resolved, CrossEntropy):
