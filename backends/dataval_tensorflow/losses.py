@@ -23,7 +23,7 @@ from dataval.backend.losses import (
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
-__all__ = ["PerSample", "check_tensor", "of_outputs", "per_sample_loss", "target_dtype"]
+__all__ = ["PerSample", "check_returned", "check_tensor", "of_outputs", "per_sample_loss", "target_dtype"]
 
 PerSample = Callable[[Any, tf.Tensor], tf.Tensor]
 
@@ -82,6 +82,13 @@ def check_tensor(outputs: object, what: str) -> tf.Tensor:
             "Learner(outputs=lambda returned: returned.logits)"
         )
     return outputs
+
+
+def check_returned(losses: object) -> tf.Tensor:
+    """Return what a caller's loss returned, or raise if it is no tensor."""
+    if not tf.is_tensor(losses):
+        raise InvalidModelError(f"the loss returned a {type(losses).__name__}, not a tensor")
+    return losses
 
 
 def _cross_entropy(loss: CrossEntropy, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

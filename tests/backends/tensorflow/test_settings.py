@@ -177,6 +177,7 @@ SCALE = tf.Variable(1.0, name="scale")
 LOSSES = [
     (lambda o, t: tf.reduce_mean((o[:, :1] - tf.cast(t, o.dtype)) ** 2, axis=0), "on its neighbours"),
     (lambda o, t: each(o, t) * SCALE, "scale"),
+    (lambda o, t: [1.0] * len(t), "returned a list"),
     (lambda o, t: each(o + tf.random.normal(o.shape), t), "draws random numbers"),
 ]
 
