@@ -80,7 +80,9 @@ class Case:
         """Return the gradients ``(n, P)`` of the losses in training mode."""
         return self.numpy(self.backend.loss.rows(*self.at, SEED))
 
-    def pullback(self, weights: Array, vectors: Array, buffer_vectors: Array | None = None) -> list[NDArray[Any]]:
+    def pullback(
+        self, weights: Array, vectors: Array, buffer_vectors: Array | None = None
+    ) -> list[NDArray[Any]]:
         """Linearize, and pull cotangents back; those of the buffers are 0 by default."""
         if buffer_vectors is None:
             buffer_vectors = self.array(np.zeros((*vectors.shape[:-1], self.S)))

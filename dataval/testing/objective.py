@@ -63,7 +63,9 @@ class ObjectiveConformance:
         """Along a random direction of the parameters."""
         direction = case.draw(case.P)
         found = case.numpy(case.backend.objective().rows(*case.at)[0]) @ case.numpy(direction)
-        assert_near(found, central(lambda h: _values(case, case.moved(direction, h), case.buffers)), DIFFERENCES)
+        assert_near(
+            found, central(lambda h: _values(case, case.moved(direction, h), case.buffers)), DIFFERENCES
+        )
 
     def test_buffer_rows_equal_differences_of_values(self, case: Case) -> None:
         """Along a random direction of the buffers, where there are any."""
