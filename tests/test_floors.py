@@ -26,7 +26,7 @@ FLOORS = [
     {"methods"},
     {"evaluation"},
     {"plotting"},
-    {"cli"},
+    {"cli", "testing"},
 ]
 """From the ground up. Parts of one floor don't know each other."""
 

@@ -271,8 +271,8 @@ class TorchBackend(Backend):
         self._activation_bytes = kept.total // len(batch)
         found = self.arrays.to_numpy(losses)
         check_losses(found, len(batch))
+        missing = unused(losses, leaves)  # before the next pass: checkpoints recompute with what is in place
         again = self.loss.losses(*self.initial(), batch, 0)
-        missing = unused(losses, leaves)
         check_repeatable(found, self.arrays.to_numpy(again), _STATE_ADVICE)
         return missing
 
