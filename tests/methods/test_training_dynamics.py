@@ -27,7 +27,7 @@ def seen_logits(learner, samples, run):
 def logits_of(replay, state, samples, j):
     backend = replay.program.backend
     batch = backend.batches(dv.data.as_data(samples.X[j : j + 1], samples.y[j : j + 1])).take(np.arange(1))
-    return backend.to_numpy(backend.predict(state.parameters, state.buffers, batch))[0]
+    return backend.arrays.to_numpy(backend.predict(state.parameters, state.buffers, batch))[0]
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm", "dropout"])
@@ -67,8 +67,8 @@ def test_early_scores(zoo, epoch, step):
         errors.append(np.sqrt(((probabilities - np.eye(len(logits))[label]) ** 2).sum()))
         backend = replay.program.backend
         batch = backend.batches(dv.data.as_data(samples.X[j : j + 1], samples.y[j : j + 1])).take(np.arange(1))
-        gradient = backend.objective_gradient(state.parameters, state.buffers, batch, None)[0]
-        norms.append(np.linalg.norm(backend.to_numpy(gradient)))
+        gradient = backend.objective().gradient(state.parameters, state.buffers, batch)[0]
+        norms.append(np.linalg.norm(backend.arrays.to_numpy(gradient)))
     validation = make_samples(n=4)
     el2n = dv.EL2N(learner, epoch=epoch).fit(*samples, run=run).score(*validation)
     grand = dv.GraNd(learner, epoch=epoch).fit(*samples, run=run).score(*validation)

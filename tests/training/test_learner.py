@@ -11,7 +11,7 @@ from sklearn.base import clone
 import dataval as dv
 from dataval.data import as_data
 from dataval.errors import RunMismatchError
-from tests.runs import N, assert_same_run, make_learner, make_samples
+from tests.runs import N, assert_same_run, make_learner, make_samples, shared_model
 
 
 def squared(outputs, targets):
@@ -56,7 +56,7 @@ class TestConventions:
         assert "epochs=3" in repr(make_learner(zoo))
 
     def test_defaults(self, zoo):
-        run = dv.Learner(zoo.mlp(), progress=False).train(*make_samples(n=50))
+        run = dv.Learner(shared_model(zoo, "mlp"), progress=False).train(*make_samples(n=50))
         assert run.training == dv.Training()
         assert run.policy == dv.Checkpoints()
 
