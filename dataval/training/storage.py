@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from dataval.backend import Array, Signature
-from dataval.backend.registry import load_backend
+from dataval.backend import Signature
+from dataval.data import to_numpy
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.plan import Plan
@@ -128,14 +128,10 @@ def _record(run: TrainingRun) -> dict[str, NDArray[Any]]:
 
 def _states(run: TrainingRun) -> dict[str, NDArray[Any]]:
     return {
-        f"{step}.{index}": np.ascontiguousarray(_as_numpy(array, run.backend))
+        f"{step}.{index}": np.ascontiguousarray(to_numpy(array))
         for step, state in run.checkpoints.items()
         for index, array in enumerate(state.arrays())
     }
-
-
-def _as_numpy(array: Array, backend: str) -> NDArray[Any]:
-    return array if isinstance(array, np.ndarray) else load_backend(backend).to_numpy(array)
 
 
 def _from_files(
