@@ -10,8 +10,10 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 TORCH_INDEX ?= auto
 PIP_FLAGS ?=
 
-# Threads of the numerical libraries while tests run, and more arguments for pytest.
-THREADS ?= 2
+# Processes that run the tests, threads of the numerical libraries in each, and more arguments for
+# pytest. Models this small spin in a second thread more than they compute.
+WORKERS ?= 2
+THREADS ?= 1
 ARGS ?=
 
 VENV := .venv
@@ -22,12 +24,17 @@ DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
 BENCHMARKS ?= $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
+# One file stays in one process, which compiles its models once.
+PYTEST = OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
+	VECLIB_MAXIMUM_THREADS=$(THREADS) TF_NUM_INTRAOP_THREADS=$(THREADS) TF_NUM_INTEROP_THREADS=$(THREADS) \
+	MPLBACKEND=agg $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format types check docs bench clean
+.PHONY: help venv demo test test-all lint format types check docs bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(RUN) ## make .venv with dataval in it, editable, with PyTorch and what the tests need
 
@@ -35,8 +42,10 @@ demo: $(RUN) ## find mislabelled samples: the shortest tour of the library
 	$(PY) examples/noisy_labels.py
 
 test: $(TEST) ## run the tests, on both frameworks (ARGS="-k hydra" for some of them)
-	OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
-	VECLIB_MAXIMUM_THREADS=$(THREADS) MPLBACKEND=agg $(PY) -m pytest $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(TEST) ## run the slow tests as well
+	$(PYTEST) $(ARGS)
 
 lint: $(DEV) ## check style and formatting
 	$(PY) -m ruff check .

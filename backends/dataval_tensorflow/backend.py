@@ -29,7 +29,7 @@ from dataval_tensorflow.derivatives.loss import TensorFlowLoss
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal
 from dataval_tensorflow.derivatives.second_order import inexact_layer
 from dataval_tensorflow.derivatives.tracing import call, compiled
-from dataval_tensorflow.losses import check_tensor, per_sample_loss, target_dtype
+from dataval_tensorflow.losses import check_returned, per_sample_loss, target_dtype
 from dataval_tensorflow.model.functional import Caller, FunctionalModel, choose_device, make_caller
 from dataval_tensorflow.model.layers import differentiable_operations, uses_onednn
 from dataval_tensorflow.model.parameters import Named
@@ -236,7 +236,7 @@ class TensorFlowBackend(Backend):
         outputs = run_example(lambda: self.model.explore(batch), batch.inputs, len(batch))
         check_named_targets(self._given[0], outputs, example.targets, _CLASS_AXIS)
         losses_of, leaves = self._example_losses(batch), self.model.leaves()
-        losses = self.arrays.to_numpy(check_tensor(losses_of(leaves), "the loss"))
+        losses = self.arrays.to_numpy(check_returned(losses_of(leaves)))
         check_losses(losses, len(batch))
         self.unused = unused(losses_of, leaves)
         check_repeatable(losses, self.arrays.to_numpy(losses_of(leaves)), _STATE_ADVICE)

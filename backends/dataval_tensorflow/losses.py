@@ -18,7 +18,7 @@ from dataval.backend.losses import (
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
-__all__ = ["PerSample", "check_tensor", "per_sample_loss", "target_dtype"]
+__all__ = ["PerSample", "check_returned", "check_tensor", "per_sample_loss", "target_dtype"]
 
 PerSample = Callable[[Any, tf.Tensor], tf.Tensor]
 
@@ -43,6 +43,13 @@ def target_dtype(loss: Loss, targets: NDArray[Any], dtype: tf.DType) -> tf.DType
     if targets.dtype.kind == "f" or (isinstance(resolve_loss(loss), NamedLoss) and not are_classes(loss)):
         return dtype
     return tf.int64
+
+
+def check_returned(losses: object) -> tf.Tensor:
+    """Return what a loss returned, or raise if it is no tensor."""
+    if not tf.is_tensor(losses):
+        raise InvalidModelError(f"the loss returned a {type(losses).__name__}, not a tensor")
+    return losses
 
 
 def check_tensor(outputs: object, what: str) -> tf.Tensor:

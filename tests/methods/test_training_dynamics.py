@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.objectives.logits import margins
 from tests.runs import N, make_learner, make_samples
 
 RANKINGS = [dv.AreaUnderMargin, dv.ForgettingEvents, dv.EL2N, dv.GraNd]
@@ -82,11 +81,6 @@ def test_kept_states_do_not_matter(zoo, method):
     few = make_learner(zoo, "dropout", checkpoints=dv.Checkpoints(every=5))
     expected = method(make_learner(zoo, "dropout")).fit(*samples).score(*validation)
     np.testing.assert_allclose(method(few).fit(*samples).score(*validation), expected, rtol=1e-10)
-
-
-def test_margins_by_hand():
-    logits = np.array([[0.0, 1.5], [0.0, 1.5], [-2.0, -3.0]])
-    np.testing.assert_array_equal(margins(logits, np.array([1, 0, 0])), [1.5, -1.5, 1.0])
 
 
 @pytest.mark.parametrize("method", RANKINGS[:3])
