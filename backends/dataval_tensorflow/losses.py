@@ -91,13 +91,6 @@ def check_tensor(outputs: object, what: str) -> tf.Tensor:
     return outputs
 
 
-def check_returned(losses: object) -> tf.Tensor:
-    """Return what a caller's loss returned, or raise if it is no tensor."""
-    if not tf.is_tensor(losses):
-        raise InvalidModelError(f"the loss returned a {type(losses).__name__}, not a tensor")
-    return losses
-
-
 def _cross_entropy(loss: CrossEntropy, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     if not loss.label_smoothing:
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, outputs)
