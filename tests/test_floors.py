@@ -14,6 +14,7 @@ PACKAGE = ROOT / "dataval"
 FLOORS = [
     {"errors", "progress"},
     {"data", "datasets", "noise"},
+    {"identity"},
     {"metrics"},
     {"solvers"},
     {"backend"},

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dataval.errors import UnknownIdentityError
+from dataval.identity import identity, is_comparable
+
 __all__ = [
     "BinaryCrossEntropy",
     "CrossEntropy",
@@ -19,6 +22,8 @@ __all__ = [
     "MeanSquaredError",
     "NamedLoss",
     "describe_loss",
+    "identify_loss",
+    "is_same_loss",
     "resolve_loss",
 ]
 
@@ -108,9 +113,39 @@ def resolve_loss(loss: Loss) -> NamedLoss | LossFunction:
     raise TypeError(f"loss must be a name or a function (outputs, targets) -> (n,), got {loss!r}")
 
 
-def describe_loss(loss: Loss) -> str:
-    """Return a text that tells two losses apart, as kept in a recorded run."""
+def identify_loss(loss: Loss) -> str:
+    """Return a text that tells two losses apart: options and all, or a name and an `identity`.
+
+    Raises
+    ------
+    UnknownIdentityError
+        If a function holds what can't be read.
+    """
     resolved = resolve_loss(loss)
     if isinstance(resolved, NamedLoss):
         return resolved.model_dump_json()
-    return f"{getattr(resolved, '__module__', '')}.{getattr(resolved, '__qualname__', type(resolved))}"
+    return f"{_name(resolved)}#{identity(resolved)}"
+
+
+def describe_loss(loss: Loss) -> str:
+    """Return what a recorded run keeps of its loss: as `identify_loss`, or a name alone where that fails."""
+    try:
+        return identify_loss(loss)
+    except UnknownIdentityError:
+        return _name(loss)
+
+
+def is_same_loss(recorded: str, mine: str) -> bool:
+    """Whether two descriptions may be of one loss.
+
+    Only the names are compared where one has no identity (of a run recorded by an earlier version), or was
+    found by another version of Python.
+    """
+    (name, _, left), (other, _, right) = recorded.partition("#"), mine.partition("#")
+    if left and right and is_comparable(left, right):
+        return left == right
+    return name == other
+
+
+def _name(function: Any) -> str:
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function))}"

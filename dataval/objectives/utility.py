@@ -29,13 +29,16 @@ class Utility(Protocol):
     Attributes
     ----------
     name : str
-        Tells utilities apart in files and tables.
+        What tables call it.
+    function : callable or None
+        What is evaluated, where it is a function; the name says all where it is None.
     greater_is_better : bool
         False for losses. The value of a sample is the utility with it minus that without it where greater is
         better, and the reverse where it isn't: positive always means that the sample helps.
     """
 
     name: str
+    function: Any
     greater_is_better: bool
 
     def value(self, state: State) -> FloatArray:
@@ -67,7 +70,7 @@ class Score:
         self._backend = backend
         self._batches = backend.batches(data)
         self._targets = data.targets
-        self._function = function
+        self.function = function
         self._probe()
 
     def value(self, state: State) -> FloatArray:
@@ -78,7 +81,7 @@ class Score:
         return np.array([self._score(parameters, buffers) for parameters, buffers in rows])
 
     def _score(self, parameters: Any, buffers: Any) -> float:
-        return float(self._function(self._outputs(parameters, buffers), self._targets))
+        return float(self.function(self._outputs(parameters, buffers), self._targets))
 
     def _outputs(self, parameters: Any, buffers: Any) -> NDArray[Any]:
         n = len(self._targets)

@@ -40,6 +40,8 @@ class ValidationObjective:
         ``"loss"``.
     greater_is_better : bool
         False: this is what a model is trained to make small.
+    function : callable or None
+        As given.
     is_scalar : bool
         Whether the function returns a single number.
     """
@@ -50,6 +52,7 @@ class ValidationObjective:
     def __init__(
         self, backend: Backend, data: Data, function: ObjectiveFunction | None, chunk_size: int = CHUNK_SIZE
     ) -> None:
+        self.function = function
         self._backend = backend
         self._batches = backend.batches(data)
         self._objective = backend.objective(function)

@@ -12,9 +12,12 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from dataval.backend.losses import identify_loss
 from dataval.data import Data
+from dataval.identity import identity
 from dataval.progress import progress_bar
 from dataval.retraining.ensemble import advance, make_ensemble
+from dataval.retraining.probes import probes
 from dataval.training.plan import make_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -128,10 +131,11 @@ def retrain_without(
     return work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, objective))
 
 
-def retraining_key(replay: Replay, validation: Data, *parts: str) -> str:
+def retraining_key(replay: Replay, validation: Data, *parts: Any) -> str:
     """Return a name for everything that decides the result of retraining besides the weights.
 
-    Functions and models of the same name are told apart by the losses that they gave at the start.
+    Functions are told apart by what they do and refer to (`dataval.identity`), models by what they give
+    (`probes`). It is needed only where results are kept.
 
     Parameters
     ----------
@@ -139,21 +143,26 @@ def retraining_key(replay: Replay, validation: Data, *parts: str) -> str:
         What is trained, and from where; its run need not have been carried out.
     validation : Data
         What is measured on.
-    *parts : str
-        What is measured.
+    *parts
+        What is measured: names and functions.
+
+    Raises
+    ------
+    UnknownIdentityError
+        If a function holds what can't be read.
     """
     program, to_numpy = replay.program, replay.program.backend.arrays.to_numpy
     start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
-    first = to_numpy(program.losses(replay.initial, 0)).astype(np.float64).mean()
+    bound = replay.run.binding
     described = [
         replay.run.data_fingerprint,
         validation.fingerprint(),
         program.training.model_dump_json(),
-        replay.run.loss,
+        replay.run.loss if bound is None else identify_loss(bound.source.loss),
         repr(replay.run.signature),
         hashlib.blake2b(start, digest_size=16).hexdigest(),
-        f"{first:.6e}",
-        *parts,
+        *probes(replay, validation),
+        *map(identity, parts),
     ]
     return hashlib.blake2b("|".join(described).encode(), digest_size=12).hexdigest()
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from dataval.backend import Backend
-from dataval.backend.losses import Loss, describe_loss
+from dataval.backend.losses import Loss, describe_loss, is_same_loss
 from dataval.backend.registry import find_model
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
@@ -220,7 +220,7 @@ class Learner(BaseEstimator):
         if bound is not None and bound.source == self._source() and bound.is_on(data):
             return Replay(bound.program, run)
         _check_same(run, "training", run.training, self._training())
-        _check_same(run, "loss", run.loss, describe_loss(self.loss))
+        _check_loss(run, describe_loss(self.loss))
         if run.data_fingerprint != data.fingerprint():
             raise RunMismatchError(
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
@@ -246,6 +246,14 @@ class Learner(BaseEstimator):
 def _check_same(run: TrainingRun, what: str, recorded: object, mine: object) -> None:
     if recorded != mine:
         raise RunMismatchError(f"the run was recorded with another {what}: {recorded}; this learner has {mine}")
+
+
+def _check_loss(run: TrainingRun, mine: str) -> None:
+    if not is_same_loss(run.loss, mine):
+        raise RunMismatchError(
+            f"the run was recorded with another loss: {run.loss}; this learner has {mine} (what follows # tells "
+            "functions of one name apart: their code, settings, and the values that they refer to)"
+        )
 
 
 def _check_environment(run: TrainingRun, backend: Backend) -> None:
