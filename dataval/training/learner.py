@@ -177,9 +177,10 @@ class Learner(BaseEstimator):
     def _program(self, data: Data, weights: NDArray[np.float64]) -> Program:
         training = self._training()
         plan = make_plan(training, len(data))
-        return Program(self._make_backend(data), data, training, plan, weights)
+        return Program(self._make_backend(data, weights), data, training, plan, weights)
 
-    def _make_backend(self, data: Data) -> Backend:
+    def _make_backend(self, data: Data, weights: NDArray[np.float64]) -> Backend:
+        """Make the backend, tried on the first samples that are not left out."""
         found = find_model(self.model, self.backend, seed=self._training().seed)
         backend = found.backend.create(
             found.model,
@@ -187,7 +188,7 @@ class Learner(BaseEstimator):
             device=self.device,
             params=self.params,
             seed=self._training().seed,
-            example=data.take(slice(0, _N_EXAMPLES)),
+            example=data.take(_examples(weights)),
             build=found.build,
         )
         backend.check_targets(data)
@@ -226,12 +227,12 @@ class Learner(BaseEstimator):
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
                 f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"
             )
-        backend = self._make_backend(data)
+        backend = self._make_backend(data, run.weights)
         _check_same(run, "backend", run.backend, backend.name)
         _check_same(run, "model", run.signature, backend.signature)
         _check_environment(run, backend)
         replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
-        replay.check_start()
+        replay.check_recording()
         self._bind(run, replay.program)
         return replay
 
@@ -241,6 +242,12 @@ class Learner(BaseEstimator):
 
     def _source(self) -> Source:
         return Source(self.model, self.loss, self._training(), self.device, self.params, self.backend)
+
+
+def _examples(weights: NDArray[np.float64]) -> NDArray[np.int64] | slice:
+    """Return the first samples, without those of weight 0 unless there are no others."""
+    found = np.flatnonzero(weights)[:_N_EXAMPLES]
+    return found if len(found) and found[-1] >= len(found) else slice(0, _N_EXAMPLES)
 
 
 def _check_same(run: TrainingRun, what: str, recorded: object, mine: object) -> None:
