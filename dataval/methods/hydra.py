@@ -116,7 +116,7 @@ class HyDRA(DataValuator):
             results.append(self._sweep(replay, start, f"attributing {chunk[-1] + 1}/{len(validation)}"))
         norms = np.max([result.cotangent_norm for result in results], axis=0)
         values = np.concatenate([result.values for result in results])
-        self._report(SweepResult(values, norms, min(result.stopped_at for result in results)))
+        self._report(SweepResult(values, norms, max(result.stopped_at for result in results)))
         return values
 
     def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:

@@ -74,14 +74,18 @@ class Score:
         self._probe()
 
     def value(self, state: State) -> FloatArray:
-        """Return the score at a state, shape ``()``, or ``(K,)`` for a state with a leading axis."""
+        """Return the score at a state, shape ``()``, or ``(K,)`` for a state with a leading axis.
+
+        NaN where an output is not finite: predictions made of it would mean nothing.
+        """
         if state.parameters.ndim == 1:
             return np.array(self._score(state.parameters, state.buffers))
         rows = zip(state.parameters, state.buffers, strict=True)
         return np.array([self._score(parameters, buffers) for parameters, buffers in rows])
 
     def _score(self, parameters: Any, buffers: Any) -> float:
-        return float(self.function(self._outputs(parameters, buffers), self._targets))
+        outputs = self._outputs(parameters, buffers)
+        return float(self.function(outputs, self._targets)) if np.isfinite(outputs).all() else np.nan
 
     def _outputs(self, parameters: Any, buffers: Any) -> NDArray[Any]:
         n = len(self._targets)

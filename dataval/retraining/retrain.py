@@ -12,12 +12,15 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from dataval.backend import Array
 from dataval.backend.losses import identify_loss
 from dataval.data import Data
+from dataval.errors import TrainingDivergedError
 from dataval.identity import identity
 from dataval.progress import progress_bar
 from dataval.retraining.ensemble import advance, make_ensemble
 from dataval.retraining.probes import probes
+from dataval.training.faults import name_samples
 from dataval.training.plan import make_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -83,12 +86,16 @@ def retrain(
     ------
     ValueError
         If `group_size` is not positive or `n_jobs` is 0.
+    TrainingDivergedError
+        If what runs gave is not finite, once all are done: the first is named, and the others' results are kept.
     """
     if group_size is not None and group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
     size = group_size or _choose_group_size(program)
     work = _Work(key, n_jobs, folder, progress)
-    return work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, objective))
+    found = work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, objective))
+    _check_results(found, (weights == 0) & (program.weights != 0), folder)
+    return found
 
 
 def retrain_without(
@@ -126,9 +133,13 @@ def retrain_without(
         If fewer samples are left than a batch needs.
     ValueError
         If `n_jobs` is 0.
+    TrainingDivergedError
+        As `retrain`.
     """
     work = _Work(f"{key}-removal-{_digest(program.weights)}", n_jobs, folder, progress)
-    return work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, objective))
+    found = work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, objective))
+    _check_results(found, removed, folder)
+    return found
 
 
 def retraining_key(replay: Replay, validation: Data, *parts: Any) -> str:
@@ -181,12 +192,30 @@ class _Work:
         names = [_digest(row) for row in rows]
         missing = [i for i, name in enumerate(names) if name not in store]
         groups = _groups(missing, size, self._n_jobs)
+        failed: dict[str, NDArray[np.float64]] = {}
         with progress_bar("retraining", len(rows), self._progress, len(rows) - len(missing)) as bar:
             parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
             for group, found in zip(groups, parallel(task(rows[g]) for g in groups), strict=True):
-                store.add({names[i]: value.tolist() for i, value in zip(group, found, strict=True)})
+                results = {names[i]: value for i, value in zip(group, found, strict=True)}
+                failed |= {name: value for name, value in results.items() if not np.isfinite(value).all()}
+                store.add({name: value.tolist() for name, value in results.items() if name not in failed})
                 bar.update(len(group))
-        return np.array([store[name] for name in names])
+        return np.array([failed[name] if name in failed else store[name] for name in names])
+
+
+def _check_results(found: NDArray[np.float64], without: NDArray[np.bool_], folder: Path | None) -> None:
+    """Raise if runs gave what is not finite, naming the first of them by the samples ``(M, N)`` it is without."""
+    failed = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
+    if not len(failed):
+        return
+    samples = np.flatnonzero(without[failed[0]])
+    which = f"without {name_samples(samples)}" if len(samples) else "on all samples"
+    rest = "" if folder is None else f"; the results of the others are kept in {folder}"
+    raise TrainingDivergedError(
+        f"retraining {which} ended with a result that is not finite ({len(failed)} of {len(found)} runs did): use "
+        f"a smaller learning rate, or look for a division by 0, a root or a logarithm at 0 in the model, the loss "
+        f"or what is measured{rest}"
+    )
 
 
 def _digest(array: NDArray[Any]) -> str:
@@ -229,7 +258,16 @@ def _run_together(
     members = np.empty(len(order), dtype=np.int64)
     members[order] = np.where(np.arange(len(order)) < ensemble.size, np.arange(len(order)), 0)
     parameters, buffers = ensemble.arrays()
-    return objective.value(State(parameters, (), buffers))[members]
+    found = objective.value(State(parameters, (), buffers))[members]
+    for i in np.flatnonzero(_are_spoilt(together, parameters)[members]):
+        found[i] = _run(program.with_weights(weights[i]), start, objective)  # leaves out whatever has weight 0
+    return found
+
+
+def _are_spoilt(program: Program, parameters: Array) -> NDArray[np.bool_]:
+    """Return which of K models are not finite."""
+    arrays = program.backend.arrays
+    return ~np.isfinite(arrays.to_numpy(arrays.inner(parameters, parameters))).reshape(-1)
 
 
 def _parting_steps(program: Program, weights: NDArray[np.float64]) -> NDArray[np.int64]:

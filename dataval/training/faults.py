@@ -7,14 +7,13 @@ finite, and no learning rate helps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Arrays
-from dataval.backend.contract import slices
 from dataval.errors import InvalidDataError, TrainingDivergedError
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
@@ -22,7 +21,6 @@ from dataval.training.run import TrainingRun
 __all__ = ["check_finite", "curvature_fault", "diverged", "is_finite", "name_samples", "spoilt_samples"]
 
 _GROWN = 1e4
-_ROW_BYTES = 2**26
 _LOOK = "look for a division by 0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
 
 
@@ -136,27 +134,38 @@ def _size(program: Program, state: State, step: int) -> float:
 
 def _without_gradient(program: Program, state: State, step: int) -> NDArray[np.int64]:
     """Return the samples of a batch whose losses have no finite gradient."""
-    batch, arrays = program.plan.batch(step), program.backend.arrays
-    at = state.parameters, state.buffers, program.batches.take(batch), program.seed(step)
-    parts = slices(len(batch), _ROW_BYTES, state.parameters)
-    found = np.concatenate([arrays.to_numpy(program.backend.loss.rows(*at, part)) for part in parts])
-    return spoilt_samples(found.T, batch, program.weights)
+
+    def gradient(twice: Any, weights: Array) -> Array:
+        at = state.parameters, state.buffers, twice, weights, program.seed(step)
+        return program.backend.loss.gradient(*at)[1]
+
+    return _one_by_one(program, step, gradient)
 
 
 def curvature_fault(program: Program, state: State, step: int) -> NDArray[np.int64]:
-    """Return the samples of a batch whose losses have a finite gradient, but no finite second derivative.
+    """Return the samples of a batch whose losses have no finite second derivative."""
+    arrays = program.backend.arrays
+    vector = arrays.from_numpy(np.random.default_rng(0).standard_normal(len(state.parameters)))
+    no_buffers = arrays.from_numpy(np.zeros(len(state.buffers)))
 
-    Each is looked at on its own, twice in a batch, so that nothing of its neighbours can be taken for it.
+    def product(twice: Any, weights: Array) -> Array:
+        at = state.parameters, state.buffers, twice, weights, program.seed(step)
+        return program.backend.loss.linearize(*at).pullback(vector, no_buffers)[0]
+
+    return _one_by_one(program, step, product)
+
+
+def _one_by_one(program: Program, step: int, find: Callable[[Any, Array], Array]) -> NDArray[np.int64]:
+    """Return the samples of a batch, of those with a weight, for which something isn't finite.
+
+    Each is looked at on its own, twice in a batch for the sake of batch normalisation: in its neighbours' company
+    what is infinite for one becomes NaN for all.
     """
     arrays, batch = program.backend.arrays, program.plan.batch(step)
-    vector = arrays.from_numpy(np.random.default_rng(0).standard_normal(len(state.parameters)))
-    ones, no_buffers = arrays.from_numpy(np.ones(2)), arrays.from_numpy(np.zeros(len(state.buffers)))
-    bad = []
-    for sample in batch[program.weights[batch] != 0]:
-        twice = program.batches.take(np.array([sample, sample]))
-        linearization = program.backend.loss.linearize(
-            state.parameters, state.buffers, twice, ones, program.seed(step)
-        )
-        if not is_finite(arrays, linearization.pullback(vector, no_buffers)[0]):
-            bad.append(sample)
+    ones = arrays.from_numpy(np.ones(2))
+    bad = [
+        sample
+        for sample in batch[program.weights[batch] != 0]
+        if not is_finite(arrays, find(program.batches.take(np.array([sample, sample])), ones))
+    ]
     return np.array(bad, dtype=np.int64)
