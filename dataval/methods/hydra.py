@@ -141,7 +141,8 @@ class HyDRA(DataValuator):
 
     def _report(self, result: SweepResult) -> None:
         norms = result.cotangent_norm
-        growth = float(np.nanmax(norms / norms[-1])) if norms[-1] > 0 else 0.0
+        growth = float(np.nanmax(norms / norms[-1])) if 0 < norms[-1] < np.inf else 0.0
+        growth = np.inf if result.stopped_at >= 0 else growth
         self.diagnostics_ = {"cotangent_norm": norms, "growth": growth}
         if result.stopped_at >= 0:
             self._warn(f"overflowed at update {result.stopped_at}, so the values are NaN")

@@ -15,7 +15,10 @@ SETTINGS = {"optimizer": dv.SGD(learning_rate=0.05), "epochs": 2, "batch_size": 
 
 
 def rooted(framework: str, power: float = 0.5, dtype: str = "float32") -> Any:
-    """Return a model of ``((W x)**2)**power``: at x = 0 its value is finite, its derivative at 0.5 is 0/0."""
+    """Return a model of ``((W x)**2)**power``: at x = 0 its value is finite, its derivative at 0.5 is 0/0.
+
+    Power 1.5 stands for ``|W x|**1.5``, whose derivative at 0 is 0 and whose second one is 0/0.
+    """
     if framework == "torch":
         return _torch(power, dtype)
     return _keras(power, dtype)
@@ -27,7 +30,7 @@ def _torch(power: float, dtype: str) -> Any:
 
     class Root(nn.Module):
         def forward(self, x: Any) -> Any:
-            return (x**2) ** power
+            return torch.abs(x) ** power if power == 1.5 else (x**2) ** power
 
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4, bias=False), Root(), nn.Linear(4, 2))
@@ -40,7 +43,7 @@ def _keras(power: float, dtype: str) -> Any:
 
     class Root(keras.layers.Layer):
         def call(self, x: Any) -> Any:
-            return tf.pow(tf.square(x), power)
+            return tf.pow(tf.abs(x), power) if power == 1.5 else tf.pow(tf.square(x), power)
 
     keras.utils.set_random_seed(0)
     layers = [
