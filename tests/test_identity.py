@@ -97,7 +97,7 @@ def with_globals(function, **changes):
 
 def written(source, name="f"):
     scope = {"np": np, "math": math}
-    exec(textwrap.dedent(source), scope)  # noqa: S102
+    exec(textwrap.dedent(source), scope)
     return scope[name]
 
 
@@ -114,7 +114,10 @@ def counting():
 DIFFERENT = {
     "lambdas": (lambda x: x + 1, lambda x: x + 2),
     "lambdas of other operations": (lambda x: x + 1, lambda x: x * 1),
-    "partials of other arguments": (functools.partial(scaled, factor=1.0), functools.partial(scaled, factor=2.0)),
+    "partials of other arguments": (
+        functools.partial(scaled, factor=1.0),
+        functools.partial(scaled, factor=2.0),
+    ),
     "partials of other positions": (functools.partial(scaled, 1.0), functools.partial(scaled, 2.0)),
     "callable objects": (Scale(1.0), Scale(2.0)),
     "objects with slots": (Slotted(1.0), Slotted(2.0)),
@@ -135,7 +138,10 @@ DIFFERENT = {
     "functions of a library": (math.sin, math.cos),
     "ufuncs": (np.sin, np.cos),
     "nested functions": (lambda x: (lambda y: y + 1)(x), lambda x: (lambda y: y + 2)(x)),
-    "attributes of functions": (written("def f(x): return f.a\nf.a = 1"), written("def f(x): return f.a\nf.a = 2")),
+    "attributes of functions": (
+        written("def f(x): return f.a\nf.a = 1"),
+        written("def f(x): return f.a\nf.a = 2"),
+    ),
     "getters": (operator.itemgetter(0), operator.itemgetter(1)),
     "numbers and truths": (1, True),
     "whole and other numbers": (1, 1.0),
@@ -163,7 +169,10 @@ EQUAL = {
     ),
     "equal settings": (Scale(1.0), Scale(1.0)),
     "equal closures": (closing_over(np.ones(2)), closing_over(np.ones(2))),
-    "equal partials": (functools.partial(scaled, factor=1.0, power=2), functools.partial(scaled, power=2, factor=1.0)),
+    "equal partials": (
+        functools.partial(scaled, factor=1.0, power=2),
+        functools.partial(scaled, power=2, factor=1.0),
+    ),
     "globals that it doesn't name": (uses_helper, with_globals(uses_helper, TABLE=None, other=3)),
     "the order of attributes": (counting(), counting()),
     "sets however they were filled": ({"a", "b", "c"}, {"c", "b", "a"}),
@@ -207,7 +216,7 @@ def test_is_the_same_in_another_process():
     """Under another hash seed, which decides the order of sets of strings."""
     program = (
         "from tests import test_identity as t\n"
-        "chosen = [t.uses_helper, t.Scale(t.TABLE), {'a', 'b', 'c'}, t.Outer(1.0), t.closing_over({'x', 'y'})]\n"
+        "chosen = [t.uses_helper, t.Scale(t.TABLE), {'a', 'b', 'c'}, t.Outer(1), t.closing_over({'x', 'y'})]\n"
         "print([t.identity(c) for c in chosen])"
     )
     found = {
@@ -248,10 +257,14 @@ class TestModulesOfTheCallers:
 
 class TestWhatCannotBeRead:
     @pytest.mark.parametrize(
-        "hidden", [threading.Lock(), np.frompyfunc(helper, 1, 1), (x for x in [1])], ids=["lock", "ufunc", "generator"]
+        "hidden",
+        [threading.Lock(), np.frompyfunc(helper, 1, 1), (x for x in [1])],
+        ids=["lock", "ufunc", "generator"],
     )
     def test_is_refused_with_the_way_to_it(self, hidden):
-        with pytest.raises(UnknownIdentityError, match=r"can't tell what .* -> value.* attribute dataval_identity"):
+        with pytest.raises(
+            UnknownIdentityError, match=r"can't tell what .* -> value.* attribute dataval_identity"
+        ):
             identity(closing_over(hidden))
 
     def test_can_be_named(self):

@@ -236,8 +236,8 @@ class _Reader:
 
     def _unknown(self, value: Any) -> UnknownIdentityError:
         return UnknownIdentityError(
-            f"can't tell what {type_name(value)} holds (reached as {' -> '.join(self._path)}), so what was kept "
-            f"for it can't be told from what belongs to another: give the function a text of your own in an "
+            f"can't tell what {type_name(value)} holds (reached as {' -> '.join(self._path)}), so what was "
+            f"kept for it can't be told from what belongs to another: give the function a text of your own in an "
             f"attribute {_NAME}, and another text whenever it changes"
         )
 
@@ -295,7 +295,9 @@ def _given_name(value: Any) -> str | None:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) or all(hasattr(value, name) for name in ("shape", "numpy"))
+    return isinstance(value, np.ndarray | np.generic) or all(
+        hasattr(value, name) for name in ("shape", "numpy")
+    )
 
 
 def _hides_state(value: Any) -> bool:

@@ -26,8 +26,8 @@ class ForgettingEvents(DataValuator):
     others. Samples with value 0 were learned once and for all.
 
     A ranking by counts, with many ties, which the validation set plays no part in. Made for finding samples
-    that can be left out; for wrong labels `AreaUnderMargin` and `MeanLoss` are finer. NaN for a sample of weight
-    0 whose logits are not finite.
+    that can be left out; for wrong labels `AreaUnderMargin` and `MeanLoss` are finer. NaN for a sample of
+    weight 0 whose logits are not finite.
 
     Parameters
     ----------

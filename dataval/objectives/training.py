@@ -79,7 +79,7 @@ class TrainingSamples:
         return np.concatenate([(self.gradients(part) ** 2).sum(axis=1) for part in parts])
 
     def weighted_product(self, kind: CurvatureKind, weights: FloatArray, vectors: FloatArray) -> FloatArray:
-        """Return the weighted sum of the samples' curvatures times vectors ``(K, P)``; not of those of weight 0.
+        """Return the weighted sum of the samples' curvatures times vectors ``(K, P)``, but for weights of 0.
 
         Raises
         ------
@@ -111,8 +111,8 @@ class TrainingSamples:
             found = product(*self._at, self._batches.take(np.array([sample])), one, direction)
             if not np.isfinite(self._numpy(found)).all():
                 return InvalidDataError(
-                    f"training sample {sample}: the curvature of its loss is not finite: look for a division by "
-                    "0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
+                    f"training sample {sample}: the curvature of its loss is not finite: look for a division "
+                    "by 0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
                 )
         return InvalidDataError("the curvature times a vector is not finite: the sum over samples overflows")
 

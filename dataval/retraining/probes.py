@@ -33,15 +33,17 @@ def probes(replay: Replay, validation: Data) -> list[str]:
     Each number is a random projection, relative to the norm of what is projected, in steps of what another
     machine's rounding stays well below.
     """
-    backend, found = replay.program.backend, []
+    backend = replay.program.backend
+    return [_projected(array, backend.arrays.dtype) for array in _answers(replay, validation)]
+
+
+def _answers(replay: Replay, validation: Data) -> Iterator[NDArray[Any]]:
+    backend, data = replay.program.backend, (replay.program.data, validation)
     for i, (factor, noise) in enumerate(_MOVES):
         state = _moved(backend, replay.initial, factor, noise)
-        for array in _training_mode(replay, state):
-            found.append(_projected(array, backend.arrays.dtype))
-        for data in (replay.program.data, validation):
-            for outputs in _evaluation_mode(backend, state, data, len(data) if i == 0 else _FEW):
-                found.append(_projected(outputs, backend.arrays.dtype))
-    return found
+        yield from _training_mode(replay, state)
+        for samples in data:
+            yield from _evaluation_mode(backend, state, samples, len(samples) if i == 0 else _FEW)
 
 
 def _moved(backend: Backend, state: State, factor: float, noise: float) -> State:
@@ -52,7 +54,7 @@ def _moved(backend: Backend, state: State, factor: float, noise: float) -> State
 
 
 def _training_mode(replay: Replay, state: State) -> list[NDArray[Any]]:
-    """Return losses, gradient and new buffers of the first batch, as if every sample had a weight of its own."""
+    """Return losses, gradient and new buffers of the first batch, each sample at a weight of its own."""
     program, arrays = replay.program, replay.program.backend.arrays
     batch = program.plan.batch(0)
     weights = arrays.from_numpy(np.linspace(0.5, 1.5, len(batch)))

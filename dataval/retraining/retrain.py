@@ -87,7 +87,7 @@ def retrain(
     ValueError
         If `group_size` is not positive or `n_jobs` is 0.
     TrainingDivergedError
-        If what runs gave is not finite, once all are done: the first is named, and the others' results are kept.
+        If what runs gave is not finite, once all are done: the first is named, the others' results are kept.
     """
     if group_size is not None and group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
@@ -137,7 +137,9 @@ def retrain_without(
         As `retrain`.
     """
     work = _Work(f"{key}-removal-{_digest(program.weights)}", n_jobs, folder, progress)
-    found = work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, objective))
+    found = work.do(
+        removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, objective)
+    )
     _check_results(found, removed, folder)
     return found
 
@@ -204,7 +206,7 @@ class _Work:
 
 
 def _check_results(found: NDArray[np.float64], without: NDArray[np.bool_], folder: Path | None) -> None:
-    """Raise if runs gave what is not finite, naming the first of them by the samples ``(M, N)`` it is without."""
+    """Raise if runs gave what is not finite, naming the first by the samples ``(M, N)`` it is without."""
     failed = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
     if not len(failed):
         return
@@ -212,9 +214,9 @@ def _check_results(found: NDArray[np.float64], without: NDArray[np.bool_], folde
     which = f"without {name_samples(samples)}" if len(samples) else "on all samples"
     rest = "" if folder is None else f"; the results of the others are kept in {folder}"
     raise TrainingDivergedError(
-        f"retraining {which} ended with a result that is not finite ({len(failed)} of {len(found)} runs did): use "
-        f"a smaller learning rate, or look for a division by 0, a root or a logarithm at 0 in the model, the loss "
-        f"or what is measured{rest}"
+        f"retraining {which} ended with a result that is not finite ({len(failed)} of {len(found)} runs did): "
+        f"use a smaller learning rate, or look for a division by 0, a root or a logarithm at 0 in the model, the "
+        f"loss or what is measured{rest}"
     )
 
 
@@ -267,7 +269,8 @@ def _run_together(
 def _are_spoilt(program: Program, parameters: Array) -> NDArray[np.bool_]:
     """Return which of K models are not finite."""
     arrays = program.backend.arrays
-    return ~np.isfinite(arrays.to_numpy(arrays.inner(parameters, parameters))).reshape(-1)
+    squares = arrays.to_numpy(arrays.inner(parameters, parameters))
+    return np.asarray(~np.isfinite(squares).reshape(-1))
 
 
 def _parting_steps(program: Program, weights: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -61,7 +61,9 @@ class _LowRank(Inverse):
 
     def apply(self, vectors: FloatArray) -> Solution:
         """Divide the coordinates along the eigenvectors by the eigenvalues."""
-        found = (finite(vectors, "right-hand side") @ self._eigenvectors.T / self._eigenvalues) @ self._eigenvectors
+        found = (
+            finite(vectors, "right-hand side") @ self._eigenvectors.T / self._eigenvalues
+        ) @ self._eigenvectors
         return Solution(found, relative_residuals(self._operator, found, vectors), len(self._eigenvalues))
 
 

@@ -75,7 +75,9 @@ def _dense(operator: Operator) -> FloatArray:
     matrix = np.empty((operator.size, operator.size))
     for start in range(0, operator.size, _BLOCK):
         rows = matrix[start : start + _BLOCK]
-        rows[...] = finite(operator(np.eye(len(rows), operator.size, start)), "the product of the matrix with vector")
+        rows[...] = finite(
+            operator(np.eye(len(rows), operator.size, start)), "the product of the matrix with vector"
+        )
     matrix += matrix.T.copy()
     matrix *= 0.5
     return matrix

@@ -1,8 +1,8 @@
 """Numbers that are not finite: which sample is to blame, and where.
 
-Two kinds look alike from afar. A run that diverges grows until it overflows, and a smaller learning rate helps. A
-0/0, a root or a logarithm at 0 in a single sample makes its loss or gradient NaN at once, among neighbours that are
-finite, and no learning rate helps.
+Two kinds look alike from afar. A run that diverges grows until it overflows, and a smaller learning rate helps.
+A 0/0, a root or a logarithm at 0 in a single sample makes its loss or gradient NaN at once, among neighbours that
+are finite, and no learning rate helps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from dataval.training.run import TrainingRun
 __all__ = ["check_finite", "curvature_fault", "diverged", "is_finite", "name_samples", "spoilt_samples"]
 
 _GROWN = 1e4
-_LOOK = "look for a division by 0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
+_LOOK = (
+    "look for a division by 0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
+)
 
 
 def is_finite(arrays: Arrays, *found: Array) -> bool:
@@ -42,6 +44,7 @@ def check_finite(
     Parameters
     ----------
     found : ndarray, shape (..., n)
+        Numbers of the samples.
     samples : ndarray of int64, shape (n,)
         Their indices among all.
     weights : ndarray of float64, shape (N,)
@@ -63,6 +66,8 @@ def spoilt_samples(
     found: NDArray[Any], samples: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Return the indices of the samples with a weight whose numbers ``(..., n)`` are not all finite."""
+    if np.isfinite(found).all():
+        return samples[:0]
     is_bad = ~np.isfinite(found).reshape(-1, found.shape[-1]).all(axis=0)
     return np.asarray(samples[is_bad & (weights[samples] != 0)])
 
@@ -81,6 +86,7 @@ def diverged(program: Program, run: TrainingRun, last: int) -> Exception:
     Parameters
     ----------
     program : Program
+        What was trained.
     run : TrainingRun
         Its own run, as far as it came.
     last : int
@@ -114,13 +120,17 @@ def _explained(
     is_of_all = len(bad) == (weights[batch] != 0).sum() > 1
     if len(bad) and not grown and not is_of_all:
         return TrainingDivergedError(
-            f"the {kind} of training {name_samples(bad)} is not finite {where}, although the parameters are and "
-            f"nothing had grown: {_LOOK}"
+            f"the {kind} of training {name_samples(bad)} is not finite {where}, although the parameters are "
+            f"and nothing had grown: {_LOOK}"
         )
     return TrainingDivergedError(
         f"{what or 'the parameters became infinite or nan'} {where}: use a smaller learning rate, warm-up or "
         "clip_norm"
-        + ("" if grown else "; or, as nothing had grown before, look for a division by 0, a root or a logarithm")
+        + (
+            ""
+            if grown
+            else "; or, as nothing had grown before, look for a division by 0, a root or a logarithm"
+        )
     )
 
 
@@ -158,8 +168,8 @@ def curvature_fault(program: Program, state: State, step: int) -> NDArray[np.int
 def _one_by_one(program: Program, step: int, find: Callable[[Any, Array], Array]) -> NDArray[np.int64]:
     """Return the samples of a batch, of those with a weight, for which something isn't finite.
 
-    Each is looked at on its own, twice in a batch for the sake of batch normalisation: in its neighbours' company
-    what is infinite for one becomes NaN for all.
+    Each is looked at on its own, twice in a batch for the sake of batch normalisation: in its neighbours'
+    company what is infinite for one becomes NaN for all.
     """
     arrays, batch = program.backend.arrays, program.plan.batch(step)
     ones = arrays.from_numpy(np.ones(2))

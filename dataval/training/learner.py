@@ -258,8 +258,8 @@ def _check_same(run: TrainingRun, what: str, recorded: object, mine: object) -> 
 def _check_loss(run: TrainingRun, mine: str) -> None:
     if not is_same_loss(run.loss, mine):
         raise RunMismatchError(
-            f"the run was recorded with another loss: {run.loss}; this learner has {mine} (what follows # tells "
-            "functions of one name apart: their code, settings, and the values that they refer to)"
+            f"the run was recorded with another loss: {run.loss}; this learner has {mine} (what follows # "
+            "tells functions of one name apart: their code, settings, and the values that they refer to)"
         )
 
 

@@ -209,9 +209,7 @@ class Program:
         others, gradient, buffers = gradient_of(*at, self._replaced_batch(step), *arguments)
         return self._merged(step, losses, others), gradient, buffers
 
-    def _pull_back(
-        self, cotangent: State, state: State, step: int, batch: Any
-    ) -> tuple[State, Array, Array]:
+    def _pull_back(self, cotangent: State, state: State, step: int, batch: Any) -> tuple[State, Array, Array]:
         """Return the cotangent before an update, the slopes of the batch's losses, and their direction."""
         linearization = self.backend.loss.linearize(
             state.parameters, state.buffers, batch, self.scaled_weights(step), self.seed(step)

@@ -69,7 +69,9 @@ class Replay:
         batch, first, plan = self.run.plan.batch(step), self.run.plan.batch(0), self.run.plan
         recorded = self.run.losses[step // plan.steps_per_epoch, batch]
         scale = np.nanmax([*np.abs(recorded), *np.abs(self.run.losses[0, first])])
-        is_same = (np.abs(found - recorded) <= _ROUNDING * scale) | ~(np.isfinite(found) | np.isfinite(recorded))
+        is_same = (np.abs(found - recorded) <= _ROUNDING * scale) | ~(
+            np.isfinite(found) | np.isfinite(recorded)
+        )
         if is_same.all():
             return
         at = int(np.argmin(is_same))

@@ -1,4 +1,4 @@
-"""A model with a root at 0, and losses with a pole, on each framework: what isn't finite for one sample alone."""
+"""A model with a root at 0, and losses with a pole, on each framework: infinite for one sample alone."""
 
 from __future__ import annotations
 

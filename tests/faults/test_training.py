@@ -18,7 +18,9 @@ def test_a_sample_without_a_gradient_is_named_with_its_update(framework):
     step = next(t for t in range(order.n_steps) if BAD in order.batch(t))
     with pytest.raises(TrainingDivergedError) as caught:
         one.train(*samples())
-    assert f"gradient of the loss of training sample {BAD} is not finite at update {step} of 6" in str(caught.value)
+    assert f"gradient of the loss of training sample {BAD} is not finite at update {step} of 6" in str(
+        caught.value
+    )
     assert "learning rate" not in str(caught.value)
 
 
@@ -33,13 +35,17 @@ def test_so_is_one_that_only_the_last_update_meets(framework, policy):
 def test_an_infinite_loss_names_its_sample(framework):
     X, y = samples(bad=None)
     y = np.where(np.arange(len(y)) == 6, 7.0, 0.5)
-    with pytest.raises(TrainingDivergedError, match=r"the loss of training sample 6 is not finite at update \d of"):
+    with pytest.raises(
+        TrainingDivergedError, match=r"the loss of training sample 6 is not finite at update \d of"
+    ):
         learner(framework, loss=pole).train(X, y)
 
 
 def test_what_grows_is_divergence(framework):
     X, y = samples(bad=None)
-    with pytest.raises(TrainingDivergedError, match=r"became (inf|nan) at update \d+ of .*smaller learning rate"):
+    with pytest.raises(
+        TrainingDivergedError, match=r"became (inf|nan) at update \d+ of .*smaller learning rate"
+    ):
         learner(framework, power=2.0, optimizer=dv.SGD(learning_rate=1e3), epochs=20).train(X, y)
 
 
@@ -52,7 +58,7 @@ def test_a_resumed_run_is_checked_too(framework):
 
 @pytest.mark.parametrize("optimizer", [dv.SGD(learning_rate=0.05, momentum=0.9), dv.Adam(learning_rate=0.01)])
 def test_weight_zero_leaves_a_sample_out_whatever_it_is(framework, optimizer):
-    """Its loss has a finite stand-in's gradient times 0, which is what a finite sample in its place would give."""
+    """Its loss has a finite stand-in's gradient times 0, as would a finite sample in its place."""
     one, (X, y) = learner(framework, optimizer=optimizer), samples()
     other = X.copy()
     other[BAD] = 1
@@ -134,5 +140,7 @@ def test_names_are_of_the_kind_that_was_asked_for(framework):
     """A validation sample is not called a training sample."""
     one, data = learner(framework), samples(bad=None)
     hydra = dv.HyDRA(one).fit(*data)
-    with pytest.raises(InvalidDataError, match=r"^validation sample 2: the gradient of its objective is not finite"):
+    with pytest.raises(
+        InvalidDataError, match=r"^validation sample 2: the gradient of its objective is not finite"
+    ):
         hydra.score(*samples(5, bad=2, seed=1))
