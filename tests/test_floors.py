@@ -15,6 +15,7 @@ FLOORS = [
     {"errors", "process", "progress"},
     {"files"},
     {"data", "datasets", "noise"},
+    {"identity"},
     {"metrics"},
     {"solvers"},
     {"backend"},

@@ -280,7 +280,7 @@ class _Curve:
                 replay.initial,
                 np.stack(list(self._masks(row, seed))),
                 measure,
-                key=utility_key(replay, validation, None, measure),
+                key="" if folder is None else utility_key(replay, validation, measure),
                 n_jobs=n_jobs,
                 folder=None if folder is None else Path(folder),
                 progress=learner.progress,

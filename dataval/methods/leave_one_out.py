@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
-from dataval.backend.losses import describe_loss
 from dataval.backend.registry import framework_settings
 from dataval.data import Data
 from dataval.methods.base import DataValuator
@@ -195,7 +194,7 @@ class LeaveOneOut(DataValuator):
             )
 
         left_out = self._left_out(replay.run.n_samples)
-        found = self._retrain(replay, validation, measure, _describe(self.utility))
+        found = self._retrain(replay, validation, measure, "utility")
         return self._values(found, self.utility != "loss", left_out, replay.run.n_samples)
 
     def _attribute(self, replay: Replay, validation: Data) -> FloatArray:
@@ -219,9 +218,9 @@ class LeaveOneOut(DataValuator):
     def _retrain_one(
         self, replay: Replay, validation: Data, measure: Measure, what: str, removed: NDArray[np.bool_]
     ) -> FloatArray:
-        objective = "" if self.objective is None else describe_loss(self.objective)
+        names = what, self.utility, self.objective
         options: dict[str, Any] = {
-            "key": retraining_key(replay, validation, what, objective),
+            "key": "" if self.folder is None else retraining_key(replay, validation, *names),
             "n_jobs": self.n_jobs,
             "folder": None if self.folder is None else Path(self.folder),
             "progress": self.learner.progress,
@@ -300,7 +299,3 @@ def _spread(values: FloatArray, left_out: NDArray[np.int64], n: int) -> FloatArr
     found = np.full((*values.shape[:-1], n), np.nan)
     found[..., left_out] = values
     return found
-
-
-def _describe(utility: str | Callable[..., float]) -> str:
-    return utility if isinstance(utility, str) else describe_loss(utility)

@@ -107,6 +107,7 @@ class EstimatorRetraining:
             for value in parallel(delayed(self._fit)(seed, j, scorer, X, y) for seed, j in tasks):
                 found.append(value)
                 bar.update()
+        _check_finite(found, [j for _, j in tasks])
         return EstimatorUtilities(np.reshape(found, (-1, 1 + len(left_out))), utility != "loss")
 
     def _fit(self, seed: int | None, left_out: int | None, scorer: Scorer, X: Any, y: Any) -> float:
@@ -116,6 +117,17 @@ class EstimatorRetraining:
         kept = np.arange(self.n) if left_out is None else np.delete(np.arange(self.n), left_out)
         estimator.fit(self._X[kept], self._y[kept])
         return float(scorer(estimator, X, y))
+
+
+def _check_finite(found: list[float], left_out: list[int | None]) -> None:
+    bad = np.flatnonzero(~np.isfinite(found))
+    if len(bad):
+        sample = left_out[bad[0]]
+        which = "on all samples" if sample is None else f"without sample {sample}"
+        raise InvalidDataError(
+            f"the utility of the estimator fitted {which} is {found[bad[0]]}: check its predictions on the "
+            "validation samples, and the scorer"
+        )
 
 
 def _loss(estimator: Any, X: Any, y: Any) -> float:

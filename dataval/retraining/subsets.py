@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataval.backend import ObjectiveFunction
-from dataval.backend.losses import Loss, describe_loss
+from dataval.backend.losses import Loss
 from dataval.backend.registry import framework_settings
 from dataval.data import Data, as_data
 from dataval.metrics.fidelity import SubsetTruth
@@ -132,7 +132,7 @@ def retrain_subsets_of(
         replay.initial,
         np.concatenate([base[None], base * ~removed]),
         measure,
-        key=utility_key(replay, validation, objective, measure),
+        key="" if folder is None else utility_key(replay, validation, measure),
         n_jobs=n_jobs,
         group_size=group_size,
         folder=None if folder is None else Path(folder),
@@ -170,8 +170,12 @@ def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.b
     return mask
 
 
-def utility_key(replay: Replay, validation: Data, objective: ObjectiveFunction | None, measure: Utility) -> str:
-    """Return a name for retraining and for what is measured then; functions are told apart by a result."""
-    what = "" if objective is None else describe_loss(objective)
-    start = float(measure.value(replay.initial))
-    return retraining_key(replay, validation, measure.name, what, f"{start:.6e}")
+def utility_key(replay: Replay, validation: Data, measure: Utility) -> str:
+    """Return a name for retraining and for what is measured then.
+
+    Raises
+    ------
+    UnknownIdentityError
+        If a function holds what can't be read.
+    """
+    return retraining_key(replay, validation, measure.name, measure.function)
