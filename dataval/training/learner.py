@@ -232,17 +232,18 @@ class Learner(BaseEstimator):
         """Join `run` with the program that made it, after checking that it is this learner's."""
         if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
             raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
-        bound = run.binding
-        if bound is not None and bound.source == self._source() and bound.is_on(data):
+        bound = run.binding if run.binding is not None and run.binding.source == self._source() else None
+        if bound is not None and bound.is_on(data):
             return Replay(bound.program, run)
-        _check_same(run, "training", run.training, self._training())
-        _check_loss(run, describe_loss(self.loss, self.outputs))
+        if bound is None:
+            _check_same(run, "training", run.training, self._training())
+            _check_loss(run, describe_loss(self.loss, self.outputs))
         if run.data_fingerprint != data.fingerprint():
             raise RunMismatchError(
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
                 f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"
             )
-        backend = self._make_backend(data, run.weights)
+        backend = self._make_backend(data, run.weights) if bound is None else bound.program.backend
         _check_same(run, "backend", run.backend, backend.name)
         _check_same(run, "model", run.signature, backend.signature)
         _check_environment(run, backend)

@@ -27,7 +27,7 @@ class Recursion:
         self.matrices = scale * rng.normal(size=(self.plan.n_steps, P, P))
         self.gradients = rng.normal(size=(self.plan.n_steps, N, P))
         self.run = SimpleNamespace(plan=self.plan, n_steps=self.plan.n_steps, n_samples=N)
-        self.program = SimpleNamespace(backend=SimpleNamespace(arrays=Arrays()))
+        self.program = SimpleNamespace(backend=SimpleNamespace(arrays=Arrays()), weights=np.ones(N))
 
     def backward(self):
         return ((step, None) for step in reversed(range(self.plan.n_steps)))
@@ -97,7 +97,10 @@ def test_forward_weighs_slopes_by_what_each_update_received():
         return found @ replay.gradients[step][replay.plan.batch(step)].T
 
     replay.program = SimpleNamespace(
-        backend=replay.program.backend, slopes=slopes, coefficients=lambda: (received, carried)
+        backend=replay.program.backend,
+        weights=np.ones(N),
+        slopes=slopes,
+        coefficients=lambda: (received, carried),
     )
     found = sweep_forward(replay, vectors, list)
     expected = np.zeros((2, N))
