@@ -237,8 +237,8 @@ class _Reader:
     def _unknown(self, value: Any) -> UnknownIdentityError:
         return UnknownIdentityError(
             f"can't tell what {type_name(value)} holds (reached as {' -> '.join(self._path)}), so what was "
-            f"kept for it can't be told from what belongs to another: give the function a text of your own in an "
-            f"attribute {_NAME}, and another text whenever it changes"
+            f"kept for it can't be told from what belongs to another: give the function a text of your own in "
+            f"an attribute {_NAME}, and another text whenever it changes"
         )
 
 

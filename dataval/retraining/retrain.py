@@ -217,8 +217,8 @@ def _check_results(found: NDArray[np.float64], without: NDArray[np.bool_], folde
     rest = "" if folder is None else f"; the results of the others are kept in {folder}"
     raise TrainingDivergedError(
         f"retraining {which} ended with a result that is not finite ({len(failed)} of {len(found)} runs did): "
-        f"use a smaller learning rate, or look for a division by 0, a root or a logarithm at 0 in the model, the "
-        f"loss or what is measured{rest}"
+        f"use a smaller learning rate, or look for a division by 0, a root or a logarithm at 0 in the "
+        f"model, the loss or what is measured{rest}"
     )
 
 

@@ -1,8 +1,8 @@
 """Numbers that are not finite: which sample is to blame, and where.
 
 Two kinds look alike from afar. A run that diverges grows until it overflows, and a smaller learning rate helps.
-A 0/0, a root or a logarithm at 0 in a single sample makes its loss or gradient NaN at once, among neighbours that
-are finite, and no learning rate helps.
+A 0/0, a root or a logarithm at 0 in a single sample makes its loss or gradient NaN at once, among neighbours
+that are finite, and no learning rate helps.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ class Learner(BaseEstimator):
         y : array, shape (N, ...)
             Targets.
         weights : array, shape (N,), optional
-            Weight of every sample's loss, >= 0. All 1 by default; 0 leaves a sample out.
+            Weight of every sample's loss, >= 0. All 1 by default; 0 leaves a sample out, even one whose loss or
+            gradient is not finite (methods that differentiate give it the value NaN).
         resume : TrainingRun, optional
             An interrupted run on the same data to finish instead (`TrainingInterrupted.run`).
 
@@ -130,7 +131,8 @@ class Learner(BaseEstimator):
         RunMismatchError
             If `resume` was recorded with something else.
         TrainingDivergedError
-            If a loss becomes infinite or NaN.
+            If a loss, a gradient or the last state becomes infinite or NaN. The sample is named where one is to
+            blame; where the run has grown, that is said instead.
         TrainingInterrupted
             On Ctrl-C, holding what was done.
         """
