@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dataval"
 
 FLOORS = [
-    {"errors", "progress"},
+    {"checks", "errors", "options", "progress"},
     {"data", "datasets", "noise"},
     {"metrics"},
     {"solvers"},

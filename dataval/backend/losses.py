@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dataval.options import Options
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -23,10 +25,8 @@ __all__ = [
 ]
 
 
-class NamedLoss(BaseModel):
+class NamedLoss(Options):
     """Base of the losses that every backend knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
 
