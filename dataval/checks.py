@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Sized
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -138,7 +138,7 @@ def whole_numbers(
     ValueError
         If there are none, or one is out of range.
     """
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable) or np.ndim(values) == 0:
+    if not _is_sequence(values):
         raise TypeError(
             f"{name} must be a sequence of whole numbers{_range(minimum, maximum)}, got {described(values)}"
         )
@@ -164,8 +164,8 @@ def seed_list(seeds: Any, name: str = "seeds") -> tuple[int, ...]:
     """
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
         raise TypeError(
-            f"{name} must be a sequence of whole numbers from 0, got {seeds}: pass [{seeds}] for this one seed, "
-            f"range({seeds}) for as many"
+            f"{name} must be a sequence of whole numbers from 0, got {seeds}: pass [{seeds}] for this one "
+            f"seed, range({seeds}) for as many"
         )
     numbers = whole_numbers(name, seeds, minimum=0, maximum=_LARGEST_SEED)
     if len({*numbers}) < len(numbers):
@@ -231,6 +231,13 @@ def described(value: Any) -> str:
         if kind.__module__ == "builtins"
         else f"a {kind.__module__}.{kind.__qualname__}"
     )
+
+
+def _is_sequence(values: Any) -> bool:
+    """Whether these are several, and will be so again at the next use: an iterator is refused."""
+    if isinstance(values, str | bytes | Mapping) or getattr(values, "ndim", 1) != 1:
+        return False
+    return isinstance(values, Sized) and hasattr(values, "__iter__")
 
 
 def _range(minimum: float | None, maximum: float | None) -> str:
