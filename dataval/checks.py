@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns what was asked for, or names the argument, what was given and what to pass."""
+"""Checks of arguments: each returns what was asked for, or names the argument, what was given, what to pass."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ __all__ = [
     "NotTwiceDifferentiableError",
     "ReplayError",
     "ReplayWarning",
+    "RetrainingWarning",
     "RunMismatchError",
     "SolverDivergedError",
     "SolverWarning",
@@ -99,6 +100,10 @@ class ChaoticTrainingWarning(UserWarning):
 
 class ReplayWarning(UserWarning):
     """A replay differs from the recorded run by rounding (another machine, version or thread count)."""
+
+
+class RetrainingWarning(UserWarning):
+    """Some retrainings failed: the values of their samples are NaN, all others are as asked."""
 
 
 class UnusedParameterWarning(UserWarning):
