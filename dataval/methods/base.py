@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from dataval.checks import folder_path, process_count, whole_number
 from dataval.data import Data
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
+from dataval.metrics.statistics import check_values
 from dataval.retraining.subsets import draw_subsets, retrain_subsets_of
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
@@ -174,8 +175,9 @@ class DataValuator(BaseEstimator, ABC):
             "folder": folder_path("folder", folder),
         }
         source, validation = self._question(X, y)
-        if values is None:
-            values = self._score(source, validation)
+        judged = self._score(source, validation) if values is None else check_values(values)
+        if len(judged) != replay.run.n_samples:
+            raise ValueError(f"values must have shape ({replay.run.n_samples},), got {judged.shape}")
         truth = retrain_subsets_of(
             replay,
             validation,
@@ -184,7 +186,7 @@ class DataValuator(BaseEstimator, ABC):
             progress=self.learner.progress,
             **options,
         )
-        return linear_datamodeling_score(values, truth, seed=seed)
+        return linear_datamodeling_score(judged, truth, seed=seed)
 
     @abstractmethod
     def _score(self, source: Any, validation: Data) -> NDArray[np.float64]:

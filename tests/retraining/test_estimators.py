@@ -100,7 +100,7 @@ def test_bad_training_samples(X_train, y_train, match):
 
 def test_training_samples_that_the_estimator_refuses():
     with pytest.raises(
-        InvalidDataError, match="LogisticRegression can't be fitted on the training samples: .*NaN"
+        InvalidDataError, match=r"LogisticRegression can't be fitted on the training samples: .*NaN"
     ):
         values(LogisticRegression(), X=np.where(X > 1, np.nan, X))
 
