@@ -14,6 +14,7 @@ from dataval.checks import folder_path, process_count, whole_number
 from dataval.data import Data
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
 from dataval.metrics.statistics import check_values
+from dataval.objectives.validation import ValidationObjective
 from dataval.retraining.subsets import draw_subsets, retrain_subsets_of
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
@@ -168,20 +169,22 @@ class DataValuator(BaseEstimator, ABC):
             If a subset would be empty or everything, or there are fewer than three.
         """
         replay = self._trained_again()
-        removed = draw_subsets(replay.run.n_samples, n_subsets, fraction, seed)
         options: dict[str, Any] = {
             "n_jobs": process_count("n_jobs", n_jobs),
             "group_size": None if group_size is None else whole_number("group_size", group_size, minimum=1),
             "folder": folder_path("folder", folder),
         }
         source, validation = self._question(X, y)
+        objective = getattr(self, "objective", None)
+        ValidationObjective(replay.program.backend, validation, objective)  # raises if it can't be evaluated
+        removed = draw_subsets(replay.run.n_samples, n_subsets, fraction, seed)
         judged = self._score(source, validation) if values is None else check_values(values)
         if len(judged) != replay.run.n_samples:
             raise ValueError(f"values must have shape ({replay.run.n_samples},), got {judged.shape}")
         truth = retrain_subsets_of(
             replay,
             validation,
-            objective=getattr(self, "objective", None),
+            objective=objective,
             removed=removed,
             progress=self.learner.progress,
             **options,

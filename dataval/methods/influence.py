@@ -46,8 +46,11 @@ class InfluenceFunction(StateValuator):
     Model and losses are in evaluation mode: no dropout, running statistics held fixed.
 
     `score` solves one linear system, whatever the number of samples; `attribute` one for every validation
-    sample, side by side. The mean of its rows is `score` up to the solver's tolerance. A run of a network ends far from a minimum, so the values only sketch what retraining
-    does: choose `HyDRA` for this run, `LeaveOneOut` for the truth, and ``verify`` to see how far to trust them.
+    sample, side by side. The mean of its rows is `score` up to the
+    solver's tolerance.
+
+    A run of a network ends far from a minimum, so the values only sketch what retraining does: choose `HyDRA`
+    for this run, `LeaveOneOut` for the truth, and ``verify`` to see how far to trust them.
 
     Parameters
     ----------

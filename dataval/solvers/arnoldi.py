@@ -75,8 +75,8 @@ class _LowRank(Inverse):
         if worst <= self._tolerance:
             return ""
         return (
-            f"the {len(self._eigenvalues)} eigenvectors that Arnoldi keeps leave a residual of {worst:.0%} of the "
-            f"right-hand side, more than its tolerance of {self._tolerance:.0%}: use a larger rank and "
+            f"the {len(self._eigenvalues)} eigenvectors that Arnoldi keeps leave a residual of {worst:.0%} of "
+            f"the right-hand side, more than its tolerance of {self._tolerance:.0%}: use a larger rank and "
             "n_iterations, or solver='cg'"
         )
 
