@@ -14,20 +14,28 @@ PIP_FLAGS ?=
 THREADS ?= 2
 ARGS ?=
 
+# The lowest versions of what (TensorFlow too: OLDEST_EXTRAS="torch tensorflow plots test"), and
+# another version of torch than the lowest, where that has no wheel: OLDEST_TORCH=2.13.0.
+OLDEST_EXTRAS ?= torch plots test
+OLDEST_TORCH ?=
+OLDEST_VENV ?= .venv-oldest
+
 VENV := .venv
 PY := $(VENV)/bin/python
+CONSTRAINTS := constraints.txt
 RUN := $(VENV)/.installed-run
 TEST := $(VENV)/.installed-test
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
+OLDEST := $(OLDEST_VENV)/.installed
 BENCHMARKS ?= $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format types check docs bench clean
+.PHONY: help venv demo test test-oldest lint format types check docs bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(RUN) ## make .venv with dataval in it, editable, with PyTorch and what the tests need
 
@@ -37,6 +45,13 @@ demo: $(RUN) ## find mislabelled samples: the shortest tour of the library
 test: $(TEST) ## run the tests, on both frameworks (ARGS="-k hydra" for some of them)
 	OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
 	VECLIB_MAXIMUM_THREADS=$(THREADS) MPLBACKEND=agg $(PY) -m pytest $(ARGS)
+
+# Warnings of deprecation do not count here: they are old libraries' about their newer neighbours.
+test-oldest: PY := $(OLDEST_VENV)/bin/python
+test-oldest: $(OLDEST) ## run the quick tests on the lowest versions that pyproject.toml names, in .venv-oldest
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 VECLIB_MAXIMUM_THREADS=1 MPLBACKEND=agg \
+	$(PY) -m pytest -n auto -m "not slow" -W ignore::DeprecationWarning \
+		-W ignore::PendingDeprecationWarning $(ARGS)
 
 lint: $(DEV) ## check style and formatting
 	$(PY) -m ruff check .
@@ -57,10 +72,10 @@ docs: $(DOCS) ## build the documentation into docs/_build/html
 bench: $(TEST) ## run the benchmarks (BENCHMARKS=benchmarks/one.py for one of them)
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(PY) "$$file"; done
 
-clean: ## remove build products and caches; .venv and results/ stay
+clean: ## remove build products and caches; environments and results/ stay
 	rm -rf build dist docs/_build docs/auto_examples docs/sg_execution_times.rst
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
-	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------ environment
 
@@ -76,16 +91,16 @@ define install
 	fi; \
 	set -x; \
 	$(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) \
-		$${index:+--extra-index-url "$$index"} --constraint constraints.txt --editable ".[$(1)]"
+		$${index:+--extra-index-url "$$index"} --constraint $(CONSTRAINTS) --editable ".[$(1)]"
 	@touch $@
 endef
 
-$(PY):
+$(PY) $(OLDEST_VENV)/bin/python: %/bin/python:
 	@for python in $(PYTHON); do \
 		if "$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' \
 			>/dev/null 2>&1; then \
-			echo "making $(VENV) with $$("$$python" --version)"; \
-			exec "$$python" -m venv --clear $(VENV); \
+			echo "making $* with $$("$$python" --version)"; \
+			exec "$$python" -m venv --clear $*; \
 		fi; \
 	done; \
 	echo "dataval needs Python 3.11 or newer with its venv module (on Debian: python3-venv)." >&2; \
@@ -105,4 +120,14 @@ $(DEV): $(RUN)
 $(DOCS): $(TEST)
 	$(call install,docs)
 
+# The oldest versions have wheels for the oldest Python.
+$(OLDEST): PYTHON := python3.11 $(PYTHON)
+$(OLDEST): PY := $(OLDEST_VENV)/bin/python
+$(OLDEST): CONSTRAINTS := $(OLDEST_VENV)/constraints.txt
+$(OLDEST): pyproject.toml tools/oldest.py | $(OLDEST_VENV)/bin/python
+	$(PY) tools/oldest.py $(OLDEST_EXTRAS) $(if $(OLDEST_TORCH),--pin torch==$(OLDEST_TORCH)) > $(CONSTRAINTS)
+	$(call install,$(subst $(space),$(comma),$(strip $(OLDEST_EXTRAS))))
+
 comma := ,
+empty :=
+space := $(empty) $(empty)

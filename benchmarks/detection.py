@@ -19,8 +19,9 @@ from _common import report
 from sklearn.model_selection import KFold
 
 import dataval as dv
-from dataval.cli.detect import _learner, suspicion_values
-from dataval.cli.tables import Samples
+from dataval.cli.samples import Samples
+from dataval.cli.suspicion import make_learner, predict_held_out, suspicion_values
+from dataval.cli.targets import Targets
 
 FLIPPED = 0.1
 
@@ -32,7 +33,7 @@ DATASETS: dict[str, Callable[[int], dv.datasets.Dataset]] = {
 
 
 def cross_validated_hydra(samples: Samples, seed: int) -> np.ndarray:
-    learner = _learner(samples, None, 20, seed)
+    learner = make_learner(samples, None, 20, seed)
     values = np.zeros(len(samples.y))
     for train, held_out in KFold(5, shuffle=True, random_state=seed).split(samples.X):
         hydra = dv.HyDRA(learner).fit(samples.X[train], samples.y[train])
@@ -42,10 +43,13 @@ def cross_validated_hydra(samples: Samples, seed: int) -> np.ndarray:
 
 def one_seed(data: dv.datasets.Dataset, seed: int) -> dict[str, dict[str, float]]:
     y, is_noisy = dv.noise.flip_labels(data.y_train, FLIPPED, seed=seed)
-    samples = Samples(data.X_train, y, data.class_names)
+    labels = [data.class_names[label] for label in y]
+    samples = Samples(data.X_train, Targets(y, data.class_names), labels, np.arange(len(y)))
+    learner = make_learner(samples, None, 20, seed)
+    held_out = predict_held_out(learner, samples, seed)
     values = {
-        "mean-loss": suspicion_values(samples, method="mean-loss", seed=seed),
-        "held-out-loss": suspicion_values(samples, method="held-out-loss", seed=seed),
+        "mean-loss": suspicion_values(learner, samples, "mean-loss", held_out),
+        "held-out-loss": suspicion_values(learner, samples, "held-out-loss", held_out),
         "hydra, five folds": cross_validated_hydra(samples, seed),
     }
     reports = {name: dv.evaluation.noise_detection(v, is_noisy, n_bootstrap=0) for name, v in values.items()}

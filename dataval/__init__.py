@@ -112,13 +112,20 @@ def __getattr__(name: str) -> _Any:
     if name == "__version__":
         found: _Any = _version("dataval")
     elif name in _HOME:
-        found = getattr(_import_module(_HOME[name]), name)
+        found = getattr(_load(_HOME[name]), name)
     elif name in __all__ or f"dataval.{name}" in _MOVED:
-        return _import_module(f"dataval.{name}")
+        return _load(f"dataval.{name}")
     else:
         raise AttributeError(f"module 'dataval' has no attribute {name!r}")
     globals()[name] = found
     return found
+
+
+def _load(module: str) -> _Any:
+    from dataval.process import first_use
+
+    with first_use():
+        return _import_module(module)
 
 
 def __dir__() -> list[str]:

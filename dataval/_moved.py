@@ -21,7 +21,7 @@ MOVED = {
     "dataval.commands.detect": "dataval.cli.detect",
     "dataval.commands.errors": "dataval.cli.errors",
     "dataval.commands.methods": "dataval.cli.methods",
-    "dataval.commands.tables": "dataval.cli.tables",
+    "dataval.commands.tables": "dataval.cli.samples",
     "dataval.ensemble": "dataval.retraining.ensemble",
     "dataval.estimators": "dataval.retraining.estimators",
     "dataval.evaluation.agreement": "dataval.metrics.agreement",

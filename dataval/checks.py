@@ -200,8 +200,8 @@ def folder_path(name: str, value: Any) -> Path | None:
     ------
     TypeError
         If it is neither a string nor a path.
-    NotADirectoryError
-        If there is a file of that name.
+    FileExistsError
+        If something else has that name.
     """
     if value is None:
         return None
@@ -209,7 +209,7 @@ def folder_path(name: str, value: Any) -> Path | None:
         raise TypeError(f"{name} must be the path of a folder, got {described(value)}")
     path = Path(value)
     if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{name} must be the path of a folder, {path} is a file")
+        raise FileExistsError(f"{name} must be the path of a folder: {path} is no folder, choose another one")
     return path
 
 

@@ -104,15 +104,6 @@ def as_data(X: Any, y: Any, what: str = "training") -> Data:
     return data
 
 
-def to_numpy(array: Any) -> NDArray[Any]:
-    """Return a framework's array as NumPy's, wherever it is and whatever differentiation knows of it."""
-    if hasattr(array, "detach"):
-        array = array.detach().cpu()
-    elif hasattr(array, "numpy") and not isinstance(array, np.ndarray):
-        array = array.numpy()
-    return np.asanyarray(array)
-
-
 def _layout(data: Data) -> list[Any]:
     leaves = [(name, leaf.__array_interface__, leaf.strides) for name, leaf in data.leaves()]
     return [
@@ -163,6 +154,15 @@ def _is_indexable_dataset(given: Any) -> bool:
     """Whether these are samples by number, as a framework's data sets are, and no sequence or array."""
     is_known = isinstance(given, Sequence | Mapping) or hasattr(given, "__array__") or hasattr(given, "keys")
     return not is_known and hasattr(given, "__getitem__") and hasattr(given, "__len__")
+
+
+def to_numpy(array: Any) -> NDArray[Any]:
+    """Return any framework's array as NumPy's, off its device and its differentiation; masks stay masked."""
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+    elif hasattr(array, "numpy") and not isinstance(array, np.ndarray):
+        array = array.numpy()
+    return np.asanyarray(array)
 
 
 def _as_array(leaf: Any, name: str, what: str) -> NDArray[Any]:

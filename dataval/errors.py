@@ -10,9 +10,13 @@ __all__ = [
     "BackendNotFoundError",
     "ChaoticTrainingWarning",
     "ComparisonInterrupted",
+    "DamagedFileError",
+    "DamagedFileWarning",
+    "IgnoredSettingWarning",
     "InvalidDataError",
     "InvalidModelError",
     "NotTwiceDifferentiableError",
+    "ProbabilityOutputsWarning",
     "ReplayError",
     "ReplayWarning",
     "RetrainingWarning",
@@ -41,6 +45,10 @@ class NotTwiceDifferentiableError(RuntimeError):
 
 class BackendNotFoundError(ImportError):
     """No installed backend handles this model."""
+
+
+class DamagedFileError(ValueError):
+    """A file of dataval's own can't be trusted: cut short, changed, or never one of its kind."""
 
 
 class RunMismatchError(ValueError):
@@ -98,6 +106,10 @@ class ChaoticTrainingWarning(UserWarning):
     """The cotangent exploded during the backward sweep: derivatives don't predict retraining here."""
 
 
+class DamagedFileWarning(UserWarning):
+    """What a damaged file held is left out, and computed again."""
+
+
 class ReplayWarning(UserWarning):
     """A replay differs from the recorded run by rounding (another machine, version or thread count)."""
 
@@ -108,3 +120,11 @@ class RetrainingWarning(UserWarning):
 
 class UnusedParameterWarning(UserWarning):
     """A trainable parameter receives no gradient from the loss."""
+
+
+class IgnoredSettingWarning(UserWarning):
+    """A model carries training settings of its own; a `Learner`'s loss and `Training` are used instead."""
+
+
+class ProbabilityOutputsWarning(UserWarning):
+    """A model returns probabilities, but its loss takes logits: the softmax or sigmoid is applied twice."""

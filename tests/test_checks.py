@@ -120,7 +120,7 @@ def test_folders(tmp_path):
     assert checks.folder_path("folder", None) is None
     assert checks.folder_path("folder", str(tmp_path)) == Path(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="file is a file"):
+    with pytest.raises(FileExistsError, match="file is no folder"):
         checks.folder_path("folder", tmp_path / "file")
     with pytest.raises(TypeError, match="folder must be the path of a folder, got 3"):
         checks.folder_path("folder", 3)

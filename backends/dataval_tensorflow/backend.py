@@ -14,11 +14,19 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from dataval.backend import Arrays, Backend, ObjectiveFunction, Signature
-from dataval.backend.losses import Loss
+from dataval.backend.losses import Loss, NamedLoss, resolve_loss
+from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
 from dataval.backend.targets import check_named_targets
-from dataval.backend.trial import check_losses, check_repeatable, run_example, warn_unused
+from dataval.backend.trial import (
+    check_export,
+    check_losses,
+    check_repeatable,
+    run_example,
+    warn_ignored,
+    warn_unused,
+)
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval_tensorflow.batches import Batch, TensorFlowBatches
@@ -29,11 +37,13 @@ from dataval_tensorflow.derivatives.loss import TensorFlowLoss
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal
 from dataval_tensorflow.derivatives.second_order import inexact_layer
 from dataval_tensorflow.derivatives.tracing import call, compiled
-from dataval_tensorflow.losses import check_tensor, per_sample_loss, target_dtype
+from dataval_tensorflow.losses import check_returned, of_outputs, per_sample_loss, target_dtype
 from dataval_tensorflow.model.functional import Caller, FunctionalModel, choose_device, make_caller
 from dataval_tensorflow.model.layers import differentiable_operations, uses_onednn
 from dataval_tensorflow.model.parameters import Named
 from dataval_tensorflow.model.randomness import seeded
+from dataval_tensorflow.model.settings import ignored_settings
+from dataval_tensorflow.own_loss import check_own_loss
 
 __all__ = ["TensorFlowBackend"]
 
@@ -88,7 +98,7 @@ class TensorFlowBackend(Backend):
     caller : Caller
         Calls the model.
     loss : str, NamedLoss or callable
-    device, params, example
+    device, params, example, outputs
         As in `Backend.create`.
     """
 
@@ -97,10 +107,19 @@ class TensorFlowBackend(Backend):
 
     loss: TensorFlowLoss
 
-    def __init__(self, caller: Caller, loss: Loss, *, device: str, params: Filter, example: Data) -> None:
-        self._given = loss, device, params, example
+    def __init__(
+        self,
+        caller: Caller,
+        loss: Loss,
+        *,
+        device: str,
+        params: Filter,
+        example: Data,
+        outputs: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self._given = loss, device, params, example, outputs
         self._per_sample = per_sample_loss(loss)
-        self.model = FunctionalModel(caller, params, choose_device(device))
+        self.model = FunctionalModel(caller, params, choose_device(device), outputs)
         self.arrays = TensorFlowArrays(self.model.dtype, self.model.device)
         self._rehearsal = Rehearsal(self.model, self._explore(example))
         self.loss = TensorFlowLoss(self.arrays, self.model, self._per_sample, self._rehearsal)
@@ -124,18 +143,25 @@ class TensorFlowBackend(Backend):
         seed: int,
         example: Data,
         build: Callable[[], Any] | None = None,
+        outputs: Callable[[Any], Any] | None = None,
     ) -> TensorFlowBackend:
         """Build a backend and check it on a few samples."""
         caller = _caller(model, build, loss, device, seed, example)
 
         def make() -> TensorFlowBackend:
-            return cls(caller, loss, device=device, params=params, example=example)
+            return cls(caller, loss, device=device, params=params, example=example, outputs=outputs)
 
-        key = cache_key(caller, loss, device, params, example)
+        key = cache_key(caller, loss, device, params, example, outputs)
         backend: TensorFlowBackend = make() if key is None else _recent.get(key, None, make)
         backend.check_example(example)
-        warn_unused(backend.unused)
+        warn_ignored(ignored_settings(model))
+        backend.warn()
         return backend
+
+    def warn(self) -> None:
+        """Warn of what is likely to be meant otherwise."""
+        warn_unused(self.unused)
+        warn_probabilities(self, self._given[0], self._first_outputs, self._example, _CLASS_AXIS)
 
     @classmethod
     def seeded(cls, seed: int) -> AbstractContextManager[None]:
@@ -179,7 +205,10 @@ class TensorFlowBackend(Backend):
 
     def export(self, parameters: tf.Tensor, buffers: tf.Tensor) -> Any:
         """Return a copy of the caller's model with these values."""
-        return self.model.export(parameters, buffers)
+        exported = self.model.export(parameters, buffers)
+        if not self.model.is_stochastic_in_evaluation:
+            self._check_export(exported, parameters, buffers)
+        return exported
 
     def batches(self, data: Data) -> TensorFlowBatches:
         """Return data from which batches are taken."""
@@ -204,13 +233,13 @@ class TensorFlowBackend(Backend):
         """Return a backend of the same model in float64, where it can be made anew in it."""
         if self.model.dtype == tf.float64:
             return None
-        loss, device, params, _ = self._given
+        loss, device, params, _, outputs = self._given
         arrays = batch.map(lambda leaf: leaf.numpy())
         example = Data(arrays.inputs, arrays.targets)
         try:
             twin = self.model.caller.doubled(self.model.own)
             caller = make_caller(twin, None, 0, batch)
-            double = type(self)(caller, loss, device=device, params=params, example=example)
+            double = type(self)(caller, loss, device=device, params=params, example=example, outputs=outputs)
         except (InvalidModelError, InvalidDataError, *UNSUPPORTED):
             return None
         if double.model.dtype != tf.float64:
@@ -223,17 +252,27 @@ class TensorFlowBackend(Backend):
 
     def _make_objective(self, function: ObjectiveFunction | None) -> TensorFlowObjective:
         fast = self.loss.can_be_vectorised
-        return TensorFlowObjective(
-            self.arrays, self.model, function or self._per_sample, self._rehearsal, fast=fast
-        )
+        value = self._per_sample if function is None else of_outputs(function)
+        return TensorFlowObjective(self.arrays, self.model, value, self._rehearsal, fast=fast)
+
+    def _check_export(self, exported: Any, parameters: tf.Tensor, buffers: tf.Tensor) -> None:
+        batch = self._example
+        with tf.device(self.model.device), differentiable_operations():
+            expected = self.model.eval_outputs(parameters, buffers, batch)
+            found = self.model.outputs_of_exported(exported, batch)
+        check_export(tf.nest.flatten(found), tf.nest.flatten(expected))
 
     def _explore(self, example: Data) -> Batch:
         """Run the model on a few samples, check what it returns, and return them."""
-        batch = self.batches(example).take(np.arange(len(example)))
+        self._example = batch = self.batches(example).take(np.arange(len(example)))
         outputs = run_example(lambda: self.model.explore(batch), batch.inputs, len(batch))
+        self._first_outputs = outputs
         check_named_targets(self._given[0], outputs, example.targets, _CLASS_AXIS)
+        if not isinstance(resolve_loss(self._given[0]), NamedLoss):
+            with tf.device(self.model.device):
+                check_own_loss(self._per_sample, outputs, batch.targets)
         losses_of, leaves = self._example_losses(batch), self.model.leaves()
-        losses = self.arrays.to_numpy(check_tensor(losses_of(leaves), "the loss"))
+        losses = self.arrays.to_numpy(check_returned(losses_of(leaves)))
         check_losses(losses, len(batch))
         self.unused = unused(losses_of, leaves)
         check_repeatable(losses, self.arrays.to_numpy(losses_of(leaves)), _STATE_ADVICE)
@@ -262,5 +301,5 @@ def _caller(
 
 
 def _rebuild(cls: type[TensorFlowBackend], caller: Caller, *given: Any) -> TensorFlowBackend:
-    loss, device, params, example = given
-    return cls(caller, loss, device=device, params=params, example=example)
+    loss, device, params, example, outputs = given
+    return cls(caller, loss, device=device, params=params, example=example, outputs=outputs)

@@ -22,12 +22,14 @@ from dataval_tensorflow.model.keras_models import KerasCaller
 __all__ = ["cache_key"]
 
 
-def cache_key(caller: Caller, loss: Loss, device: str, params: Any, example: Data) -> Hashable | None:
+def cache_key(
+    caller: Caller, loss: Loss, device: str, params: Any, example: Data, outputs: Any
+) -> Hashable | None:
     """Return what determines a backend; None where that can't be told."""
     resolved = resolve_loss(loss)
     if not (isinstance(caller, KerasCaller) and isinstance(resolved, NamedLoss)):
         return None
-    if callable(params) or not _is_plain(caller.model):
+    if callable(params) or outputs is not None or not _is_plain(caller.model):
         return None
     samples = [(name, leaf.shape, leaf.dtype.str) for name, leaf in example.leaves()]
     chosen = None if params is None else tuple(params)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import keras
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from dataval.backend.frameworks_losses import check_reduction, in_our_order, is_keras_loss
 from dataval.backend.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
     Loss,
+    LossFunction,
     NamedLoss,
     resolve_loss,
 )
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
-__all__ = ["PerSample", "check_tensor", "per_sample_loss", "target_dtype"]
+__all__ = ["PerSample", "check_returned", "check_tensor", "of_outputs", "per_sample_loss", "target_dtype"]
 
 PerSample = Callable[[Any, tf.Tensor], tf.Tensor]
 
@@ -27,15 +32,39 @@ def per_sample_loss(loss: Loss) -> PerSample:
     """Return a function (outputs, targets) -> per-sample losses ``(n,)``.
 
     Classes are along the last axis of the outputs, as everywhere in TensorFlow.
+
+    Raises
+    ------
+    InvalidModelError
+        If a loss of Keras's averages.
     """
     resolved = resolve_loss(loss)
     if not isinstance(resolved, NamedLoss):
-        return resolved
+        check_reduction(resolved)
+        return of_outputs(resolved)
     if isinstance(resolved, CrossEntropy):
         return lambda outputs, targets: _cross_entropy(resolved, outputs, targets)
     if isinstance(resolved, BinaryCrossEntropy):
         return lambda outputs, targets: _binary_cross_entropy(resolved, outputs, targets)
     return lambda outputs, targets: _sample_mean((_like(outputs, targets) - targets) ** 2)
+
+
+def of_outputs(function: LossFunction) -> PerSample:
+    """Return a loss or an objective as a function of (outputs, targets), whatever order it takes them in.
+
+    One of Keras's, which computes in a dtype of its own, does so in that of the outputs.
+    """
+    if not is_keras_loss(function):
+        return in_our_order(function)
+
+    @cache
+    def in_dtype(dtype: str) -> LossFunction:
+        twin = copy.copy(function)
+        twin._dtype_policy = keras.DTypePolicy(dtype)  # type: ignore[attr-defined]
+        twin._dtype = dtype  # type: ignore[attr-defined]
+        return in_our_order(twin)
+
+    return lambda outputs, targets: in_dtype(tf.nest.flatten(outputs)[0].dtype.name)(outputs, targets)
 
 
 def target_dtype(loss: Loss, targets: NDArray[Any], dtype: tf.DType) -> tf.DType:
@@ -48,8 +77,18 @@ def target_dtype(loss: Loss, targets: NDArray[Any], dtype: tf.DType) -> tf.DType
 def check_tensor(outputs: object, what: str) -> tf.Tensor:
     """Return a model's outputs, or raise if they are not one tensor."""
     if not tf.is_tensor(outputs):
-        raise InvalidModelError(f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}")
+        raise InvalidModelError(
+            f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}: say which it is by "
+            "Learner(outputs=lambda returned: returned.logits)"
+        )
     return outputs
+
+
+def check_returned(losses: object) -> tf.Tensor:
+    """Return what a caller's loss returned, or raise if it is no tensor."""
+    if not tf.is_tensor(losses):
+        raise InvalidModelError(f"the loss returned a {type(losses).__name__}, not a tensor")
+    return losses
 
 
 def _cross_entropy(loss: CrossEntropy, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

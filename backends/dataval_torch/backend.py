@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dataval.backend import Arrays, Backend, ObjectiveFunction, Signature
+from dataval.backend.frameworks_losses import in_our_order
+from dataval.backend.loss_trial import check_closed
 from dataval.backend.losses import Loss, NamedLoss, resolve_loss
+from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
 from dataval.backend.targets import check_named_targets
-from dataval.backend.trial import check_losses, check_repeatable, run_example, warn_unused
+from dataval.backend.trial import (
+    check_export,
+    check_losses,
+    check_repeatable,
+    run_example,
+    warn_ignored,
+    warn_unused,
+)
 from dataval.data import Data
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.derivatives.evaluation import TorchObjective
@@ -29,6 +39,8 @@ from dataval_torch.losses import check_tied, per_sample_loss, target_dtype
 from dataval_torch.model.functional import FunctionalModel, choose_device, own_module
 from dataval_torch.model.layers import own_modes, own_settings, under_own_settings
 from dataval_torch.model.randomness import seeded
+from dataval_torch.model.settings import ignored_settings
+from dataval_torch.own_loss import check_own_loss, free_leaves, tensors_of
 from dataval_torch.together.activations import counted_activations
 
 __all__ = ["TorchBackend"]
@@ -65,7 +77,7 @@ class TorchBackend(Backend):
     module : torch.nn.Module
         A module that nobody else uses, in training mode.
     loss : str, NamedLoss or callable
-    device, params, example
+    device, params, example, outputs
         As in `Backend.create`.
     """
 
@@ -73,19 +85,29 @@ class TorchBackend(Backend):
 
     loss: TorchLoss
 
-    def __init__(self, module: nn.Module, loss: Loss, *, device: str, params: Filter, example: Data) -> None:
-        self._given = module, loss, device, params, example
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        *,
+        device: str,
+        params: Filter,
+        example: Data,
+        outputs: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self._given = module, loss, device, params, example, outputs
         self._objectives: Recent[TorchObjective] = Recent()
         with own_modes():
-            self._set_up(module, loss, device, params, example)
+            self._set_up()
 
-    def _set_up(self, module: nn.Module, loss: Loss, device: str, params: Filter, example: Data) -> None:
-        self.model = FunctionalModel(copy.deepcopy(module), params, choose_device(device, module))
+    def _set_up(self) -> None:
+        module, loss, device, params, example, outputs = self._given
+        self.model = FunctionalModel(copy.deepcopy(module), params, choose_device(device, module), outputs)
         self.arrays = TorchArrays(self.model.dtype, self.model.device)
-        self._per_sample = per_sample_loss(loss)
-        self._rehearsal = Rehearsal(self.model, batch := self._first_run(example))
+        self._per_sample = per_sample_loss(loss, self.model.parameters)
+        self._rehearsal = Rehearsal(self.model, self._first_run(example))
         self.loss = TorchLoss(self.arrays, self.model, self._per_sample, self._rehearsal)
-        self.unused = self._explore(batch)
+        self.unused = self._explore(self._example)
 
     @classmethod
     def handles(cls, model: Any) -> bool:
@@ -103,12 +125,20 @@ class TorchBackend(Backend):
         seed: int,
         example: Data,
         build: Callable[[], Any] | None = None,
+        outputs: Callable[[Any], Any] | None = None,
     ) -> TorchBackend:
         """Build a backend and check it on a few samples."""
+        choose_device(device, model)
         module = own_module(model, is_ours=build is not None)
-        backend = cls(module, loss, device=device, params=params, example=example)
-        warn_unused(backend.unused)
+        backend = cls(module, loss, device=device, params=params, example=example, outputs=outputs)
+        backend.warn()
         return backend
+
+    def warn(self) -> None:
+        """Warn of what is likely to be meant otherwise."""
+        warn_ignored(ignored_settings(self._given[0]))
+        warn_unused(self.unused)
+        warn_probabilities(self, self._given[1], self._first_outputs, self._example, _CLASS_AXIS)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be built anew in another process: what was rehearsed is rehearsed there."""
@@ -150,7 +180,9 @@ class TorchBackend(Backend):
 
     def export(self, parameters: Tensor, buffers: Tensor) -> nn.Module:
         """Return a copy of the caller's module with these values."""
-        return self.model.export(parameters, buffers, copy.deepcopy(self._given[0]))
+        exported = self.model.export(parameters, buffers, copy.deepcopy(self._given[0]))
+        self._check_export(exported, parameters, buffers)
+        return exported
 
     def batches(self, data: Data) -> TorchBatches:
         """Return data from which batches are taken."""
@@ -175,12 +207,13 @@ class TorchBackend(Backend):
 
     def in_double(self, batch: Batch) -> tuple[TorchBackend, Batch] | None:
         """Return a backend of the same module in float64, where module and loss take it."""
-        module, loss, _, params, _ = self._given
+        module, loss, _, params, _, outputs = self._given
         arrays = batch.map(lambda leaf: leaf.cpu().numpy())  # type: ignore[arg-type, return-value]
         example = Data(arrays.inputs, arrays.targets)  # type: ignore[arg-type]
         twin, doubled = copy.deepcopy(module).double(), batch.map(_doubled)
         try:
-            double = type(self)(twin, loss, device=str(self.model.device), params=params, example=example)
+            place = str(self.model.device)
+            double = type(self)(twin, loss, device=place, params=params, example=example, outputs=outputs)
             weights = double.model.parameters.new_ones(len(batch))
             double.loss.linearize(*double.initial(), doubled, weights, 0)
         except (RuntimeError, TypeError, ValueError):
@@ -201,7 +234,7 @@ class TorchBackend(Backend):
         return TorchObjective(
             self.arrays,
             self.model,
-            function or self._per_sample,
+            self._per_sample if function is None else in_our_order(function),
             self._rehearsal,
             activation_bytes=self._activation_bytes,
             takes_vmap=function is None and isinstance(resolve_loss(self._given[1]), NamedLoss),
@@ -210,10 +243,21 @@ class TorchBackend(Backend):
     @under_own_settings
     def _first_run(self, example: Data) -> Batch:
         """Run the model on a few samples, find out what it does, and return them."""
-        batch = self.batches(example).take(np.arange(len(example)))
+        self._example = batch = self.batches(example).take(np.arange(len(example)))
         outputs = run_example(lambda: self.model.explore(batch), batch.inputs, len(batch))
+        self._first_outputs = outputs.detach() if isinstance(outputs, Tensor) else None
         check_named_targets(self._given[1], outputs, example.targets, _CLASS_AXIS)
+        self.model.check_aliases(self._given[0], batch)
+        if not isinstance(resolve_loss(self._given[1]), NamedLoss):
+            check_own_loss(self._per_sample, outputs, batch.targets)
         return batch
+
+    @under_own_settings
+    @torch.no_grad()
+    def _check_export(self, exported: nn.Module, parameters: Tensor, buffers: Tensor) -> None:
+        expected = self.predict(parameters, buffers, self._example)
+        found = self.model.outputs_of(exported, self._example)
+        check_export(tensors_of(found), tensors_of(expected))
 
     @under_own_settings
     def _explore(self, batch: Batch) -> list[str]:
@@ -221,18 +265,21 @@ class TorchBackend(Backend):
         leaves = self.model.leaves(self.model.parameters)
         with counted_activations(list(leaves.values())) as kept:
             losses = check_tied(self.loss.tied(leaves, self.model.buffers, batch, 0)[0])
+        ours = {id(leaf) for leaf in leaves.values()}
+        strangers = [leaf for leaf in free_leaves(losses) if id(leaf) not in ours]
+        check_closed([f"of shape {tuple(leaf.shape)}" for leaf in strangers], "model")
         self._activation_bytes = kept.total // len(batch)
         found = self.arrays.to_numpy(losses)
         check_losses(found, len(batch))
+        missing = unused(losses, leaves)  # before the next pass: checkpoints recompute with what is in place
         again = self.loss.losses(*self.initial(), batch, 0)
-        missing = unused(losses, leaves)
         check_repeatable(found, self.arrays.to_numpy(again), _STATE_ADVICE)
         return missing
 
 
 def _rebuild(cls: type[TorchBackend], *given: Any) -> TorchBackend:
-    module, loss, device, params, example = given
-    return cls(module, loss, device=device, params=params, example=example)
+    module, loss, device, params, example, outputs = given
+    return cls(module, loss, device=device, params=params, example=example, outputs=outputs)
 
 
 def _doubled(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dataval.backend.frameworks_losses import check_reduction, in_our_order
+from dataval.backend.loss_trial import check_closed
 from dataval.backend.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
     Loss,
+    LossFunction,
     NamedLoss,
     resolve_loss,
 )
@@ -24,11 +28,25 @@ __all__ = ["PerSample", "check_differentiable", "check_tensor", "check_tied", "p
 PerSample = Callable[[Any, Tensor], Tensor]
 
 
-def per_sample_loss(loss: Loss) -> PerSample:
-    """Return a function (outputs, targets) -> per-sample losses ``(n,)``."""
+def per_sample_loss(loss: Loss, like: Tensor) -> PerSample:
+    """Return a function (outputs, targets) -> per-sample losses ``(n,)``.
+
+    Parameters
+    ----------
+    loss
+        A loss that is a module is copied to the device and dtype of `like`.
+    like : Tensor
+        On that device, in that dtype.
+
+    Raises
+    ------
+    InvalidModelError
+        If a loss of PyTorch's averages, or has parameters of its own.
+    """
     resolved = resolve_loss(loss)
     if not isinstance(resolved, NamedLoss):
-        return resolved
+        check_reduction(resolved)
+        return _own_loss(resolved, like)
     if isinstance(resolved, CrossEntropy):
         return lambda outputs, targets: _cross_entropy(resolved, outputs, targets)
     if isinstance(resolved, BinaryCrossEntropy):
@@ -58,7 +76,10 @@ def check_tied(losses: object) -> Tensor:
 def check_tensor(outputs: object, what: str) -> Tensor:
     """Return a model's outputs, or raise if they are not one tensor."""
     if not isinstance(outputs, Tensor):
-        raise InvalidModelError(f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}")
+        raise InvalidModelError(
+            f"{what} needs a model that returns a tensor, not a {type(outputs).__name__}: say which it is by "
+            "Learner(outputs=lambda returned: returned.logits)"
+        )
     return outputs
 
 
@@ -86,6 +107,13 @@ def _binary_cross_entropy(loss: BinaryCrossEntropy, outputs: Tensor, targets: Te
         negative, positive = loss.class_weights
         losses = losses * (negative + (positive - negative) * targets)
     return _sample_mean(losses)
+
+
+def _own_loss(loss: LossFunction, like: Tensor) -> PerSample:
+    if not isinstance(loss, nn.Module):
+        return in_our_order(loss)
+    check_closed([name for name, p in loss.named_parameters() if p.requires_grad], "loss")
+    return copy.deepcopy(loss).to(like.device, like.dtype)
 
 
 def _sample_mean(losses: Tensor) -> Tensor:

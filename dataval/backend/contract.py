@@ -299,6 +299,7 @@ class Backend(ABC):
         seed: int,
         example: Data,
         build: Callable[[], Any] | None = None,
+        outputs: Callable[[Any], Any] | None = None,
     ) -> Backend:
         """Make a backend.
 
@@ -319,11 +320,16 @@ class Backend(ABC):
             A few training samples, to find out by running them what the model does.
         build : callable, optional
             Builds such a model anew, where this one was built for the call: it need not be copied then.
+        outputs : callable, optional
+            Applied to what the model returns before anything else sees it.
 
         Raises
         ------
         InvalidModelError
-            If the model has no parameter to train, or can't be run, or the loss is not per-sample.
+            If the model has no parameter to train, or can't be run, or has settings that training here
+            would ignore; or if the loss is not per-sample.
+        ValueError, TypeError
+            If there is no such device.
         InvalidDataError
             If the samples don't fit the model or the targets don't fit the loss.
         """

@@ -108,9 +108,20 @@ def resolve_loss(loss: Loss) -> NamedLoss | LossFunction:
     raise TypeError(f"loss must be a name or a function (outputs, targets) -> (n,), got {loss!r}")
 
 
-def describe_loss(loss: Loss) -> str:
-    """Return a text that tells two losses apart, as kept in a recorded run."""
+def describe_loss(loss: Loss, outputs: Callable[[Any], Any] | None = None) -> str:
+    """Return a text that tells two losses apart, as kept in a recorded run.
+
+    Parameters
+    ----------
+    loss
+        A loss.
+    outputs : callable, optional
+        What is applied to a model's outputs before the loss.
+    """
     resolved = resolve_loss(loss)
-    if isinstance(resolved, NamedLoss):
-        return resolved.model_dump_json()
-    return f"{getattr(resolved, '__module__', '')}.{getattr(resolved, '__qualname__', type(resolved))}"
+    text = resolved.model_dump_json() if isinstance(resolved, NamedLoss) else _name_of(resolved)
+    return text if outputs is None else f"{text} of {_name_of(outputs)}"
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function))}"

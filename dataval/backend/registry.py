@@ -21,6 +21,7 @@ import numpy as np
 
 from dataval.backend.contract import Backend
 from dataval.errors import BackendNotFoundError, InvalidModelError
+from dataval.process import first_use, kept_streams
 
 __all__ = [
     "FoundModel",
@@ -71,7 +72,8 @@ def load_backend(name: str) -> type[Backend]:
     if not _is_installed(name):
         raise BackendNotFoundError(f"the backend {name!r} needs its framework: pip install 'dataval[{name}]'")
     try:
-        backend: type[Backend] = registered[name].load()
+        with first_use():
+            backend: type[Backend] = registered[name].load()
     except Exception as error:
         raise BackendNotFoundError(f"the backend {name!r} could not be loaded: {error!r}") from error
     return backend
@@ -126,7 +128,9 @@ def _find_built(builder: Callable[[], Any], candidates: Sequence[type[Backend]],
 
 
 def _build(builder: Callable[[], Any], backends: Sequence[type[Backend]], seed: int) -> Any:
-    with _seeded_streams(seed), ExitStack() as stack:
+    with kept_streams(), ExitStack() as stack:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - what builders may draw from
         for backend in backends:
             stack.enter_context(backend.seeded(seed))
         try:
@@ -144,19 +148,6 @@ def framework_settings() -> Iterator[None]:
         for backend in _loaded():
             stack.enter_context(backend.settings())
         yield
-
-
-@contextmanager
-def _seeded_streams(seed: int) -> Iterator[None]:
-    """Seed Python's and NumPy's global generators; restore them on leaving."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what builders may draw from
-    try:
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
 
 
 def _is_builder(model: Any) -> bool:

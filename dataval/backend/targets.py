@@ -44,7 +44,7 @@ def check_named_targets(loss: Loss, outputs: Any, targets: NDArray[Any], class_a
     if not hasattr(outputs, "shape"):
         raise InvalidModelError(
             f"the model returned a {type(outputs).__name__}; the loss {resolved.name!r} needs a tensor of "
-            "outputs. Pass a function instead: loss=lambda outputs, targets: ..."
+            "outputs. Say which it is: Learner(outputs=lambda returned: returned.logits)"
         )
     shape = tuple(map(int, outputs.shape))
     if isinstance(resolved, CrossEntropy):
@@ -64,6 +64,11 @@ def _check_classes(loss: CrossEntropy, outputs: Shape, targets: NDArray[Any], cl
             "for two classes and one logit use binary_cross_entropy"
         )
     n_classes, others = outputs[class_axis], list(outputs)
+    if n_classes < 2:
+        raise InvalidModelError(
+            f"cross_entropy of one logit is 0 whatever the model does, which returned {outputs}: for two "
+            "classes and one logit use binary_cross_entropy"
+        )
     del others[class_axis]
     if tuple(others[1:]) != targets.shape[1:]:
         raise InvalidDataError(

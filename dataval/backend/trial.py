@@ -10,9 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.errors import InvalidDataError, InvalidModelError, UnusedParameterWarning
+from dataval.backend.contract import Backend
+from dataval.data import Data, to_numpy
+from dataval.errors import (
+    IgnoredSettingWarning,
+    InvalidDataError,
+    InvalidModelError,
+    UnusedParameterWarning,
+)
 
-__all__ = ["check_losses", "check_repeatable", "run_example", "warn_unused"]
+__all__ = [
+    "check_device_name",
+    "check_export",
+    "check_losses",
+    "check_repeatable",
+    "check_single",
+    "run_example",
+    "warn_ignored",
+    "warn_unused",
+]
+
+_EXPORT_TOLERANCE = 1e-2  # devices may round to 10 bits (TF32); a state that is lost shows in the first digit
+_RELATIVE = 1e-5  # of a loss, in float32: more than rounding
 
 
 def run_example(explore: Callable[[], Any], inputs: Any, n: int) -> Any:
@@ -48,7 +67,8 @@ def check_losses(losses: NDArray[Any], n: int) -> None:
     if losses.ndim == 0:
         raise InvalidModelError(
             "the loss returned a single number: data valuation needs one loss a sample, shape (n,). "
-            "Use reduction='none', and average over a sample's own outputs only"
+            "Use reduction='none' (loss=lambda outputs, targets: F.cross_entropy(outputs, targets, "
+            "reduction='none')), and average over a sample's own outputs only"
         )
     if losses.shape != (n,):
         raise InvalidModelError(f"the loss returned shape {losses.shape} for {n} samples: it must be ({n},)")
@@ -78,6 +98,96 @@ def warn_unused(names: list[str]) -> None:
             UnusedParameterWarning,
             stacklevel=2,
         )
+
+
+def warn_ignored(settings: list[str]) -> None:
+    """Warn of training settings that a model brings along, which are not used."""
+    if settings:
+        warnings.warn(
+            f"the model's own {', '.join(settings)} are not used: the run is trained with the Learner's loss "
+            "and its Training (optimizer, epochs, batch size)",
+            IgnoredSettingWarning,
+            stacklevel=2,
+        )
+
+
+def check_device_name(device: object, known: list[str]) -> str:
+    """Return the name of a device, or raise if it is no name at all.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not isinstance(device, str):
+        raise TypeError(f"device must be 'auto' or a name such as one of {known}, got {device!r}")
+    return device
+
+
+def check_export(found: list[Any], expected: list[Any]) -> None:
+    """Raise if an exported model predicts something else than its run's state on the first samples.
+
+    Parameters
+    ----------
+    found, expected : list of array
+        The outputs of the exported model, and those that the backend predicts.
+
+    Raises
+    ------
+    InvalidModelError
+    """
+    pairs = [(to_numpy(f), to_numpy(e)) for f, e in zip(found, expected, strict=True)]
+    if not all(_predicts_alike(f, e) for f, e in pairs):
+        raise InvalidModelError(
+            "the copy that was to be exported predicts otherwise than the model with the same parameters: a "
+            "layer keeps a state that is no variable and is lost in copying. Give the Learner a function that "
+            "builds the model instead"
+        )
+
+
+def check_single(backend: Backend, data: Data, advice: str) -> None:
+    """Raise if a model can't be trained on a batch of one sample, as with batch normalisation.
+
+    It fails, or what it returns is the same for every sample: a deviation from a mean of one is 0.
+
+    Parameters
+    ----------
+    backend : Backend
+        Of the model.
+    data : Data
+        A few samples.
+    advice : str
+        What to do.
+
+    Raises
+    ------
+    InvalidDataError
+    """
+    few, same = backend.batches(data), Data(data.inputs, data.targets[[0] * len(data)])
+    alike, start = backend.batches(same), backend.initial()
+    try:
+        backend.loss.losses(*start, few.take(np.array([0])), 0)
+    except Exception as error:
+        raise InvalidDataError(
+            f"the model fails on a batch of one sample: {_one_line(error)}. {advice}"
+        ) from error
+    if not backend.signature.n_buffers or len(data) == 1:
+        return
+    alone = [
+        float(to_numpy(backend.loss.losses(*start, alike.take(np.array([i])), 0))[0]) for i in range(len(data))
+    ]
+    together = to_numpy(backend.loss.losses(*start, alike.take(np.arange(len(data))), 0))
+    if np.ptp(alone) <= _RELATIVE * np.abs(alone).max() < np.ptp(together):
+        raise InvalidDataError(
+            "the model returns the same for every batch of one sample, as batch normalisation leaves nothing "
+            f"of it. {advice}"
+        )
+
+
+def _predicts_alike(found: NDArray[Any], expected: NDArray[Any]) -> bool:
+    if found.shape != expected.shape:
+        return False
+    scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
+    return bool(np.allclose(found, expected, rtol=0, atol=_EXPORT_TOLERANCE * scale, equal_nan=True))
 
 
 def _one_line(error: Exception) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dataval import datasets, noise
-from dataval.cli.config import CompareConfig, write_config
+from dataval.cli.config import CompareConfig
+from dataval.cli.console import say
 from dataval.cli.errors import UsageError
+from dataval.cli.figures import Noisy, draw, figure_names
 from dataval.cli.methods import make_methods
-from dataval.datasets import Dataset
+from dataval.cli.results import Results
+from dataval.cli.spreadsheet import as_csv
 from dataval.errors import ComparisonInterrupted
 from dataval.evaluation import Comparison, compare
 from dataval.training.learner import Learner
@@ -29,20 +29,87 @@ _LOADERS = {
 }
 _FLIPS = {"symmetric": noise.flip_labels, "pair": noise.pair_flips}
 _FASHION_SAMPLES = 1000
+_FILES = ("config.json", "comparison.json", "values.npz", "table.txt", "table.csv")
 
 
-def run_compare(config: CompareConfig, out: Path) -> Comparison:
-    """Carry a comparison out and write ``config.json``, the table, the values and the figures into `out`.
+def run_compare(config: CompareConfig, out: Path, source: Path | None = None) -> Comparison:
+    """Carry a comparison out and write the configuration, the table, the values and the figures into `out`.
+
+    Parameters
+    ----------
+    config : CompareConfig
+        What is compared, and how.
+    out : Path
+        A folder. Files in it that an earlier comparison wrote are replaced or removed, others left alone.
+    source : Path, optional
+        Where the configuration was read from, which is never written to.
 
     Raises
     ------
     UsageError
-        If the configuration can't be carried out.
+        If the configuration can't be carried out, or a file that would be replaced is not one of ours.
     ComparisonInterrupted
         On Ctrl-C, after what was done has been written.
     """
-    data = _load(config)
-    y, is_noisy = _FLIPS[config.noise_kind](data.y_train, config.noise, seed=config.seeds[0])
+    results = Results(out)
+    results.check([*_FILES, *figure_names(config.methods)], [] if source is None else [source])
+    samples = _load(config)
+    methods = _prepare(config, samples)
+    folder = results.claim_retrained() if config.ground_truth else None
+    try:
+        result = _compared(config, methods, samples, folder)
+    except ComparisonInterrupted as interrupted:
+        results.replace(_files(config, interrupted.comparison))
+        raise
+    except (ValueError, TypeError) as error:  # of its checks: what a method raises is in its row
+        raise UsageError(str(error)) from error
+    files = _files(config, result)
+    results.replace(files)  # before the figures, so that one that can't be drawn takes nothing away
+    drawn = draw(result, samples)
+    results.replace({**files, **drawn})
+    if not drawn:
+        say("note: there are no figures without matplotlib: pip install 'dataval[plots]'")
+    return result
+
+
+def _compared(
+    config: CompareConfig, methods: dict[str, Any], samples: Noisy, folder: Path | None
+) -> Comparison:
+    data = samples.data
+    return compare(
+        methods,
+        data.X_train,
+        samples.y,
+        data.X_val,
+        data.y_val,
+        is_noisy=samples.is_noisy if samples.is_noisy.any() else None,
+        ground_truth=config.ground_truth or ("loo" if "loo" in methods and len(methods) > 1 else None),
+        seeds=config.seeds,
+        fraction=config.fraction,
+        folder=folder,
+    )
+
+
+def _load(config: CompareConfig) -> Noisy:
+    asked = {"n_train": config.n_train, "n_val": config.n_val}
+    options = {name: number for name, number in asked.items() if number is not None}
+    if config.dataset == "fashion-mnist":
+        options = dict.fromkeys(asked, _FASHION_SAMPLES) | options
+    try:
+        data = _LOADERS[config.dataset](seed=config.seeds[0], **options)
+        return Noisy(data, *_FLIPS[config.noise_kind](data.y_train, config.noise, seed=config.seeds[0]))
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _prepare(config: CompareConfig, samples: Noisy) -> dict[str, Any]:
+    """Return the methods, having checked that model, training and data fit each other."""
+    data = samples.data
+    if config.ground_truth and not 0 < round(config.fraction * len(samples.y)) < len(samples.y):
+        raise UsageError(
+            f"--fraction {config.fraction:g} of {len(samples.y)} samples removes none or all of them: choose "
+            "one that removes some"
+        )
     try:
         build, backend = named_model(
             config.model, data.X_train.shape[1:], data.n_classes, backend=config.backend
@@ -51,78 +118,24 @@ def run_compare(config: CompareConfig, out: Path) -> Comparison:
         raise UsageError(str(error)) from error
     learner = Learner(build, training=config.training, backend=backend)
     methods = make_methods(config.methods, learner)
-    learner.prepare(data.X_train, y)  # so that what doesn't fit is named before anything is written
-    out.mkdir(parents=True, exist_ok=True)
-    write_config(config, out)
-    truth = config.ground_truth or ("loo" if "loo" in methods and len(methods) > 1 else None)
     try:
-        result = compare(
-            methods,
-            data.X_train,
-            y,
-            data.X_val,
-            data.y_val,
-            is_noisy=is_noisy if is_noisy.any() else None,
-            ground_truth=truth,
-            seeds=config.seeds,
-            fraction=config.fraction,
-            folder=out / "retrained",
-        )
-    except ComparisonInterrupted as interrupted:
-        _write(interrupted.comparison, out)
-        raise
-    _write(result, out)
-    _draw(result, data, y, is_noisy, out)
-    return result
-
-
-def _load(config: CompareConfig) -> Dataset:
-    asked = {"n_train": config.n_train, "n_val": config.n_val}
-    options = {name: number for name, number in asked.items() if number is not None}
-    if config.dataset == "fashion-mnist":
-        options = dict.fromkeys(asked, _FASHION_SAMPLES) | options
-    try:
-        return _LOADERS[config.dataset](seed=config.seeds[0], **options)
-    except (ValueError, OSError) as error:
+        learner.prepare(data.X_train, samples.y)
+    except ValueError as error:
         raise UsageError(str(error)) from error
+    return methods
 
 
-def _write(result: Comparison, out: Path) -> None:
-    result.save(out)
-    (out / "table.txt").write_text(f"{result}\n", encoding="utf-8")
-    if importlib.util.find_spec("pandas") is not None:
-        result.table().to_csv(out / "table.csv")
-
-
-def _draw(result: Comparison, data: Dataset, y: Any, is_noisy: Any, out: Path) -> None:
-    """Draw the figures that apply; of the first seed, where a figure shows one."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
-
-    mpl.use("agg")
-    for name, display in _displays(result, data, y, is_noisy):
-        display.figure_.savefig(out / f"{name}.png", dpi=300)
-        plt.close(display.figure_)
-
-
-def _displays(result: Comparison, data: Dataset, y: Any, is_noisy: Any) -> Iterator[tuple[str, Any]]:
-    from dataval import plotting
-
-    valued = {name: rows[0] for name, rows in result.values.items() if np.isfinite(rows[0]).all()}
-    if result.metrics():
-        yield "comparison", plotting.ComparisonDisplay.from_comparison(result)
-    if valued and is_noisy.any():
-        yield "noise_detection", plotting.NoiseDetectionDisplay.from_values(valued, is_noisy)
-    if "loo" in valued:
-        for name in valued.keys() - {"loo"}:
-            yield f"agreement_{name}", plotting.AgreementDisplay.from_values(valued[name], valued["loo"])
-    if data.X_train.ndim == 4 and valued:
-        name = next(iter(valued))
-        yield (
-            f"lowest_{name}",
-            plotting.SampleGalleryDisplay.from_values(
-                data.X_train, valued[name], y, data.y_train, class_names=data.class_names
-            ),
-        )
+def _files(config: CompareConfig, result: Comparison) -> dict[str, bytes]:
+    """Return the contents of all files but the figures."""
+    with tempfile.TemporaryDirectory() as scratch:
+        result.save(scratch)
+        saved = {path.name: path.read_bytes() for path in Path(scratch).iterdir()}
+    rows = result.rows()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [["" if row.get(name) is None else row[name] for name in columns] for row in rows]
+    return {
+        "config.json": f"{config.model_dump_json(indent=2)}\n".encode(),
+        **saved,
+        "table.txt": f"{result}\n".encode(),
+        "table.csv": as_csv([columns, *cells]).encode(),
+    }

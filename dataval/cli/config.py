@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dataval.cli.choices import MOST_EPOCHS, MOST_SEED, DatasetName, ModelName, NoiseName
+from dataval.cli.documents import read_mapping
 from dataval.cli.errors import UsageError
+from dataval.cli.validation import explain
 from dataval.training.config import Training
 from dataval.training.optimizers import SGD
 
-__all__ = ["CompareConfig", "read_config", "write_config"]
-
-DatasetName = Literal["digits", "breast-cancer", "wine", "fashion-mnist"]
-ModelName = Literal["linear", "mlp", "cnn", "lenet", "lenet-relu"]
-NoiseName = Literal["symmetric", "pair"]
+__all__ = ["CompareConfig", "read_config"]
 
 _TRAINING = Training(
     optimizer=SGD(learning_rate=0.02, momentum=0.9, weight_decay=5e-4), epochs=20, batch_size=50
@@ -43,7 +42,7 @@ class CompareConfig(BaseModel):
     noise_kind : {"symmetric", "pair"}
         To any other class, or to the next.
     seeds : tuple of int
-        Training seeds; the first also draws data and noise.
+        Training seeds, each once; the first also draws data and noise.
     ground_truth : int or None
         Number of random subsets that the model is retrained without; None for none.
     fraction : float
@@ -62,39 +61,46 @@ class CompareConfig(BaseModel):
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = ("hydra", "mean-loss", "random")
     noise: Annotated[float, Field(ge=0, lt=1)] = 0.2
     noise_kind: NoiseName = "symmetric"
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    ground_truth: Annotated[int, Field(ge=3)] | None = None
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...], Field(min_length=1)] = (0,)
+    ground_truth: Annotated[int, Field(ge=3, le=100_000)] | None = None
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.01
     training: Training = _TRAINING
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is there twice: give each once")
+        if self.training.epochs > MOST_EPOCHS:
+            raise ValueError(f"training.epochs: must be at most {MOST_EPOCHS} (got {self.training.epochs})")
+        if self.training.seed > MOST_SEED:
+            raise ValueError(f"training.seed: must be at most {MOST_SEED} (got {self.training.seed})")
+        return self
 
 
 def read_config(path: Path | None, changes: dict[str, Any]) -> CompareConfig:
     """Return what a JSON or YAML file says, with some fields replaced; the defaults without a file.
+
+    Whole numbers must be written as such: ``"2"`` or ``2.0`` is not one.
 
     Raises
     ------
     UsageError
         If the file can't be read, or a field makes no sense.
     """
-    fields = {} if path is None else _read(path)
-    training = changes.pop("training", {})
-    fields |= changes
-    if training:
-        base = Training.model_validate(fields.get("training", _TRAINING.model_dump()))
-        fields["training"] = _merged(base.model_dump(mode="json"), training)
+    fields = {"training": _TRAINING.model_dump(mode="json"), **({} if path is None else read_mapping(path))}
+    training = _changed(fields["training"], changes.get("training", {}))
+    fields = {**fields, **changes, "training": training}
     try:
-        return CompareConfig.model_validate(fields)
+        return CompareConfig.model_validate_json(json.dumps(fields, default=str), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"configuration: {where}: {first['msg']}") from error
+        raise UsageError(f"configuration: {explain(error)}") from error
 
 
-def write_config(config: CompareConfig, folder: Path) -> Path:
-    """Write a configuration as ``config.json``, to be fed back with ``--config``."""
-    path = folder / "config.json"
-    path.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return path
+def _changed(training: Any, changes: dict[str, Any]) -> Any:
+    """Return a training's fields with some replaced; what is no mapping is left for the check to refuse."""
+    if not isinstance(training, dict) or not changes:
+        return training
+    return _merged({"optimizer": Training().optimizer.model_dump(mode="json"), **training}, changes)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -103,27 +109,3 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         for key, value in changes.items()
     }
     return base | nested
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        fields = _parse_yaml(text) if path.suffix in {".yaml", ".yml"} else json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"can't read {path}: {error}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise UsageError(f"{path} must hold one mapping of options, not {type(fields).__name__}")
-    return fields
-
-
-def _parse_yaml(text: str) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise UsageError("a YAML configuration needs PyYAML: pip install pyyaml, or use JSON") from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"the configuration is not valid YAML: {' '.join(str(error).split())}") from error

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Literal, TextIO
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold
 
+from dataval.cli.choices import DetectMethod, TaskName
+from dataval.cli.console import say
 from dataval.cli.errors import UsageError
-from dataval.cli.tables import Samples, read_samples
-from dataval.data import as_data
-from dataval.methods import MeanLoss
-from dataval.objectives.validation import ValidationObjective
-from dataval.progress import progress_bar
-from dataval.training.config import Training
-from dataval.training.learner import Learner
-from dataval.training.optimizers import Adam
-from dataval.zoo import named_model
+from dataval.cli.samples import Samples, read_samples
+from dataval.cli.suspicion import HeldOut, make_learner, predict_held_out, suspicion_values
 
-__all__ = ["DetectMethod", "run_detect", "suspicion_values"]
+__all__ = ["run_detect"]
 
-FloatArray = npt.NDArray[np.float64]
-DetectMethod = Literal["mean-loss", "held-out-loss"]
-
-_FOLDS = 5
 _FEWEST = 10
-_SMALLEST_IMAGE = 4
+_RANKED = ["rank", "row", "label", "value"]
+_CLASS, _NUMBER = ["suggested_label", "probability"], ["suggested_value"]
+
+Rows = list[list[object]]
 
 
 def run_detect(
     path: Path,
-    output: TextIO,
     *,
     label: str | None = None,
     method: DetectMethod = "mean-loss",
@@ -41,104 +31,70 @@ def run_detect(
     epochs: int = 20,
     seed: int = 0,
     top: int | None = None,
-) -> int:
-    """Value every row of a file and write them as CSV, the most suspicious first.
+    task: TaskName | None = None,
+    header: bool | None = None,
+) -> Rows:
+    """Value every row of a file, and say on standard error what of it was left out, filled in or guessed.
 
     Parameters
     ----------
     path : Path
-        ``.npz``, ``.csv`` or ``.parquet``: see `dataval.cli.tables.read_samples`.
-    output : text stream
-        Gets the columns ``rank`` (from 1), ``row`` (of the file, from 0, without the header), ``label`` and
-        ``value``.
-    label, method, model, epochs, seed
-        As for `suspicion_values`; `label` names the column of labels.
+        ``.npz``, ``.csv``, ``.tsv`` or ``.parquet``: see `dataval.cli.samples.read_samples`.
+    label, task, header
+        As for `read_samples`.
+    method, model, epochs, seed
+        As for `dataval.cli.suspicion`.
     top : int, optional
-        Write so many rows only.
+        Return so many rows only.
 
     Returns
     -------
-    int
-        Number of rows written.
+    list of list
+        The names of the columns, then the rows, the most suspicious first: ``rank`` (from 1), ``row`` (of the
+        file, from 0, without the header), ``label``, ``value``, then what a model would say that was trained
+        on the other four fifths of the file: ``suggested_label`` and its ``probability``, or
+        ``suggested_value``; then the row's own columns. One whose name is taken is called ``input_`` and that.
 
     Raises
     ------
     UsageError
         If the file can't be used.
     """
-    samples = read_samples(path, label)
+    samples = read_samples(path, label, task=task, header=header)
     if len(samples.y) < _FEWEST:
         raise UsageError(f"{path} holds {len(samples.y)} samples: at least {_FEWEST} are needed")
-    values = suspicion_values(samples, method=method, model=model, epochs=epochs, seed=seed)
+    learner = make_learner(samples, model, epochs, seed)
+    learner.prepare(samples.X, samples.y)  # so that what doesn't fit ends before anything is said
+    for note in samples.notes:
+        say(f"note: {note}")
+    held_out = predict_held_out(learner, samples, seed)
+    values = suspicion_values(learner, samples, method, held_out)
     order = np.argsort(values, kind="stable")[:top]
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(["rank", "row", "label", "value"])
-    for rank, row in enumerate(order.tolist(), 1):
-        writer.writerow([rank, row, samples.classes[samples.y[row]], f"{values[row]:.6g}"])
-    return len(order)
+    return [_names(samples), *_ranked(samples, values, held_out, order)]
 
 
-def suspicion_values(
-    samples: Samples,
-    *,
-    method: DetectMethod = "mean-loss",
-    model: str | None = None,
-    epochs: int = 20,
-    seed: int = 0,
-) -> FloatArray:
-    """Return one value a sample: the lower, the more its label looks wrong.
-
-    Parameters
-    ----------
-    samples : Samples
-        What `read_samples` returned.
-    method : {"mean-loss", "held-out-loss"}, default "mean-loss"
-        Minus a sample's mean loss while a model is trained on all; or minus its loss under a model that was
-        trained on the other four fifths. Neither needs clean validation data, as methods do that measure what a
-        sample does to validation samples: a held-out fifth of the file has labels as wrong as the rest.
-    model : str, optional
-        One of `dataval.zoo.MODELS`; ``"cnn"`` for images and ``"mlp"`` otherwise by default.
-    epochs : int, default 20
-        Passes over the samples.
-    seed : int, default 0
-        Seeds initialisation, batches and folds.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-
-    Raises
-    ------
-    UsageError
-        If the model doesn't take the samples.
-    """
-    learner = _learner(samples, model, epochs, seed)
-    if method == "mean-loss":
-        return MeanLoss(learner).fit(samples.X, samples.y).score(samples.X[:1], samples.y[:1])
-    values = np.empty(len(samples.y))
-    folds = list(KFold(_FOLDS, shuffle=True, random_state=seed).split(samples.X))
-    with progress_bar("folds", len(folds), None) as bar:
-        for train, held_out in folds:
-            run = learner.train(samples.X[train], samples.y[train])
-            replay = learner.replay(samples.X[train], samples.y[train], run)
-            data = as_data(samples.X[held_out], samples.y[held_out], "held-out")
-            values[held_out] = -ValidationObjective(replay.program.backend, data, None).values(replay.final)
-            bar.update()
-    return values
+def _names(samples: Samples) -> list[object]:
+    names = dict.fromkeys([*_RANKED, *(_CLASS if samples.classes else _NUMBER)])
+    for name in samples.columns:
+        while name in names:
+            name = f"input_{name}"
+        names[name] = None
+    return list(names)
 
 
-def _learner(samples: Samples, model: str | None, epochs: int, seed: int) -> Learner:
-    shape = samples.X.shape[1:]
-    default = "cnn" if len(shape) == 3 and min(shape[1:]) >= _SMALLEST_IMAGE else "mlp"
-    try:
-        build, backend = named_model(model or default, shape, len(samples.classes))
-    except (ValueError, ImportError) as error:
-        raise UsageError(str(error)) from error
-    training = Training(
-        optimizer=Adam(learning_rate=4e-3),
-        epochs=epochs,
-        batch_size=min(32, max(1, len(samples.y) // 8)),
-        clip_norm=5.0,
-        seed=seed,
-    )
-    return Learner(build, training=training, backend=backend)
+def _ranked(
+    samples: Samples, values: npt.NDArray[np.float64], held_out: HeldOut, order: npt.NDArray[np.int64]
+) -> Rows:
+    rows: Rows = []
+    for rank, i in enumerate(order.tolist(), 1):
+        own = [cells[i] for cells in samples.columns.values()]
+        ranked = [rank, int(samples.rows[i]), samples.labels[i], f"{values[i]:.6g}"]
+        rows.append([*ranked, *_suggestion(samples, held_out.outputs[i]), *own])
+    return rows
+
+
+def _suggestion(samples: Samples, outputs: npt.NDArray[np.float64]) -> list[object]:
+    if not samples.classes:
+        return [f"{outputs[0]:.6g}"]
+    best = int(outputs.argmax())
+    return [samples.classes[best], f"{outputs[best]:.4f}"]

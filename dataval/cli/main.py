@@ -1,55 +1,78 @@
-"""The command line: ``dataval compare`` and ``dataval detect``."""
+"""The command line's door: what was asked for, and how each kind of failure ends."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import dataval
-from dataval.cli.compare import run_compare
-from dataval.cli.config import read_config
-from dataval.cli.detect import run_detect
+from dataval.cli.arguments import parse_arguments
+from dataval.cli.console import hide_closed_output, one_line_warnings, say, write_out
 from dataval.cli.errors import UsageError
-from dataval.cli.methods import METHODS
-from dataval.errors import BackendNotFoundError, ComparisonInterrupted, InvalidDataError, TrainingDivergedError
-from dataval.zoo import MODELS
+from dataval.errors import (
+    BackendNotFoundError,
+    ComparisonInterrupted,
+    InvalidDataError,
+    InvalidModelError,
+    TrainingDivergedError,
+)
 
 __all__ = ["main"]
 
-_USAGE, _FAILED, _INTERRUPTED = 2, 1, 130
+_FAILED, _USAGE, _INTERRUPTED, _CLOSED = 1, 2, 130, 141
+_DEBUG = "DATAVAL_DEBUG"
+_STANDARD_OUTPUT = {Path("-"), Path("/dev/stdout")}
+_SIGNATURE = b"rank,row,label,value"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done. 1: the computation failed (training diverged, or a method failed). 2: what was passed can't be
-    used. 130: interrupted.
+    0: done. 1: the computation failed (training diverged, a method failed, or an error of the library's own).
+    2: what was passed can't be used. 130: interrupted. 141: nobody reads standard output any more. All but 0
+    and 141 come with one line on standard error; with ``DATAVAL_DEBUG=1`` in the environment the traceback
+    comes before it.
     """
-    options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
-    except (UsageError, InvalidDataError, BackendNotFoundError) as error:
+        with one_line_warnings():
+            options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+            return _COMMANDS[options.command](options)
+    except BrokenPipeError:
+        hide_closed_output()
+        return _CLOSED
+    except (UsageError, InvalidDataError, InvalidModelError, BackendNotFoundError) as error:
         return _fail(error, _USAGE)
     except TrainingDivergedError as error:
         return _fail(error, _FAILED)
+    except MemoryError as error:
+        return _fail(f"there is not enough memory: {str(error) or 'pass fewer samples'}", _FAILED)
     except ComparisonInterrupted:
         return _fail(f"interrupted; what was done is in {options.out}", _INTERRUPTED)
     except KeyboardInterrupt:
         return _fail("interrupted", _INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a user gets one line
+        cause = f"{type(error).__name__}: {error}"
+        return _fail(f"an error of dataval's own, {cause} ({_DEBUG}=1 shows where: please report it)", _FAILED)
 
 
 def _fail(message: object, code: int) -> int:
-    print(f"dataval: {' '.join(str(message).split())}", file=sys.stderr)
+    if os.environ.get(_DEBUG, "0") not in {"", "0"}:
+        traceback.print_exc()
+    say(message)
     return code
 
 
 def _compare(options: argparse.Namespace) -> int:
-    result = run_compare(read_config(options.config, _changes(options)), options.out)
-    print(result)
-    print(f"\nwritten to {options.out}", file=sys.stderr)
+    from dataval.cli.compare import run_compare
+    from dataval.cli.config import read_config
+
+    result = run_compare(read_config(options.config, _changes(options)), options.out, options.config)
+    write_out(f"{result}\n")
+    say(f"written to {options.out}")
     return _FAILED if any(method.errors for method in result.methods) or result.problems else 0
 
 
@@ -67,88 +90,23 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _detect(options: argparse.Namespace) -> int:
-    settings = {name: getattr(options, name) for name in ("label", "method", "model", "epochs", "seed", "top")}
-    if options.out is None:
-        run_detect(options.data, sys.stdout, **settings)
-        return 0
-    scratch = options.out.with_name(f".{options.out.name}.tmp")
-    try:
-        with scratch.open("w", encoding="utf-8", newline="") as stream:
-            n = run_detect(options.data, stream, **settings)
-        scratch.replace(options.out)
-    except OSError as error:
-        raise UsageError(f"can't write {options.out}: {error}") from error
-    finally:
-        scratch.unlink(missing_ok=True)
-    print(f"{n} rows written to {options.out}", file=sys.stderr)
+    from dataval.cli.output import check_output, write_atomically
+    from dataval.cli.spreadsheet import as_csv
+
+    out: Path | None = None if options.out in _STANDARD_OUTPUT else options.out
+    if out is not None:
+        check_output(out, [options.data], _SIGNATURE)
+    from dataval.cli.detect import run_detect  # which takes seconds
+
+    names = ("label", "method", "model", "epochs", "seed", "top", "task", "header")
+    rows = run_detect(options.data, **{name: getattr(options, name) for name in names})
+    if out is None:
+        write_out(as_csv(rows))
+    else:
+        check_output(out, [options.data], _SIGNATURE)  # again, as training took its time
+        write_atomically(out, as_csv(rows).encode("utf-8", "backslashreplace"))
+        say(f"{len(rows) - 1} rows written to {out}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dataval", description="What is each training sample worth?")
-    parser.add_argument("--version", action="version", version=f"dataval {dataval.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
-    _add_compare(commands)
-    _add_detect(commands)
-    return parser
-
-
-def _add_compare(commands: Any) -> None:
-    parser = commands.add_parser(
-        "compare",
-        help="compare valuation methods on a data set with known label noise",
-        description="Flip labels, train, value the samples by each method, and write the table, the values, "
-        "the figures and the exact configuration. Arguments replace what --config says.",
-        epilog=f"methods: {', '.join(METHODS)}. With loo among them, the others are held against it.",
-    )
-    add = parser.add_argument
-    add("--config", type=Path, help="a config.json that an earlier comparison wrote (or YAML)")
-    add("--out", type=Path, default=Path("results"), help="folder for the results (default: results)")
-    add("--dataset", help="digits, breast-cancer, wine or fashion-mnist (default)")
-    add("--model", help=f"{', '.join(MODELS)} (default: lenet)")
-    add("--backend", help="torch or tensorflow (default: the first that is installed)")
-    add("--methods", type=_names, help="names, separated by commas (default: hydra,mean-loss,random)")
-    add("--noise", type=float, help="share of the training labels to flip (default: 0.2)")
-    add("--noise-kind", help="symmetric (default) or pair")
-    add("--seeds", type=_numbers, help="training seeds, separated by commas (default: 0)")
-    add("--n-train", type=int, help="training samples (default: 1000 of Fashion-MNIST, else all)")
-    add("--n-val", type=int, help="validation samples")
-    add("--ground-truth", type=int, metavar="K", help="retrain without K random subsets and report the LDS")
-    add("--fraction", type=float, help="share of the samples that each subset removes (default: 0.01)")
-    add("--epochs", type=int, help="default: 20")
-    add("--batch-size", type=int, help="default: 50")
-    add("--learning-rate", type=float, help="default: 0.02 (SGD with momentum 0.9)")
-    parser.set_defaults(command=_compare)
-
-
-def _add_detect(commands: Any) -> None:
-    parser = commands.add_parser(
-        "detect",
-        help="rank the rows of a file by how wrong their labels look",
-        description="Train a small model on a file and write its rows as CSV, the most suspicious first.",
-    )
-    add = parser.add_argument
-    add("data", type=Path, help="a .npz with arrays X and y, a .csv with a header, or a .parquet")
-    add("--label", help="column (or array) that holds the labels (default: y)")
-    add("--out", type=Path, help="where to write the CSV (default: standard output)")
-    add("--method", choices=["mean-loss", "held-out-loss"], default="mean-loss", help="default: mean-loss")
-    add("--model", choices=list(MODELS), help="default: cnn for images, mlp for tables")
-    add("--epochs", type=_positive, default=20, help="default: 20")
-    add("--seed", type=int, default=0, help="default: 0")
-    add("--top", type=_positive, help="write so many rows only")
-    parser.set_defaults(command=_detect)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
+_COMMANDS = {"compare": _compare, "detect": _detect}

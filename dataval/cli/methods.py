@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dataval.methods
+from dataval.cli.choices import METHODS
 from dataval.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from dataval.training.learner import Learner
 
-__all__ = ["METHODS", "make_methods"]
+__all__ = ["make_methods"]
 
 _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "hydra": ("HyDRA", {}),
@@ -27,13 +27,6 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("RandomValues", {}),
 }
 
-METHODS = {
-    name: partial(getattr(dataval.methods, kind), **options)
-    for name, (kind, options) in _CLASSES.items()
-    if hasattr(dataval.methods, kind)
-}
-"""What makes each method from a learner."""
-
 
 def make_methods(names: tuple[str, ...], learner: Learner) -> dict[str, Any]:
     """Return methods by name.
@@ -41,8 +34,14 @@ def make_methods(names: tuple[str, ...], learner: Learner) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If a name is unknown.
+        If a name is unknown or there twice.
     """
-    if unknown := [name for name in names if name not in METHODS]:
+    if unknown := [name for name in names if name not in _CLASSES]:
         raise UsageError(f"unknown method {unknown[0]!r}: choose among {', '.join(METHODS)}")
-    return {name: METHODS[name](learner) for name in names}
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"the method {twice[0]!r} is named twice: once is enough")
+    return {name: _made(*_CLASSES[name], learner) for name in names}
+
+
+def _made(kind: str, options: dict[str, Any], learner: Learner) -> Any:
+    return getattr(dataval.methods, kind)(learner, **options)

@@ -93,14 +93,17 @@ def check_truth(
 ) -> list[Truth | int]:
     """Return the truth of every seed, or the number of subsets to retrain without."""
     if truth is None or isinstance(truth, int | float | np.integer):
-        if truth is not None and whole_number("ground_truth", truth) < 3:
+        if truth is None:
+            return [None] * n_seeds
+        n_subsets = whole_number("ground_truth", truth)
+        if n_subsets < 3:
             raise ValueError(f"a correlation needs at least 3 subsets, got ground_truth={truth}")
-        if truth is not None and len(_learners(methods)) != 1:
+        if len(_learners(methods)) != 1:
             raise ValueError(
                 "retraining for the ground truth needs methods of one learner: compare those of each learner "
                 "apart, or pass the truth from retrain_subsets"
             )
-        return [truth] * n_seeds
+        return [n_subsets] * n_seeds
     if isinstance(truth, str):
         if truth not in methods:
             raise ValueError(f"ground_truth={truth!r} is not one of the methods {list(methods)}")

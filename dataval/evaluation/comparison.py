@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from dataval.files.folder import Layout, check_target, read_folder, write_folder
+from dataval.files.npz import read_npz, write_npz
 from dataval.metrics.agreement import LeaveOneOutAgreement
 from dataval.metrics.fidelity import LinearDatamodelingScore
 from dataval.metrics.noise_detection import NoiseDetectionReport
 from dataval.metrics.stability import RankStability
 
-__all__ = ["Comparison", "MethodResult", "Outcome"]
+__all__ = ["Comparison", "MethodResult", "Outcome", "check_folder"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_RECORD, _VALUES = "comparison.json", "values.npz"
+_LAYOUT = Layout(
+    what="comparison",
+    manifest="comparison.json",
+    entries=frozenset({"format", "seeds", "methods", "problems"}),
+    suffixes={"values": ".npz"},
+    former={"values": "values.npz"},
+    shared=True,
+)
 _RANDOM = "random order"
 
 
@@ -83,7 +94,6 @@ class MethodResult(_Frozen):
 
 
 class _Record(_Frozen):
-    format: int = 1
     seeds: tuple[int, ...]
     methods: tuple[MethodResult, ...]
     problems: tuple[str, ...]
@@ -176,21 +186,37 @@ class Comparison:
         return "\n".join([*_aligned(lines), *notes, *self.problems])
 
     def save(self, folder: str | Path) -> Path:
-        """Write the comparison into a folder: ``comparison.json`` and ``values.npz``, no pickle.
+        """Write the comparison into a folder: ``comparison.json`` and a file of values, ``.npz``, no pickle.
+
+        At every moment, also of a crash, the folder holds the earlier comparison or this one, complete. Files
+        of others in it stay.
 
         Parameters
         ----------
         folder : path
             Made if needed; an earlier comparison in it is replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If it holds a ``comparison.json`` of another kind.
+        ValueError
+            If outcomes and values don't belong together.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         record = _Record(seeds=self.seeds, methods=self.methods, problems=self.problems)
-        arrays = {f"method_{i}": self.values[method.name] for i, method in enumerate(self.methods)}
-        with (folder / _VALUES).open("wb") as stream:
-            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-        (folder / _RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        return folder
+        arrays = {
+            f"method_{i}": np.asarray(self.values[method.name], dtype=np.float64)
+            for i, method in enumerate(self.methods)
+        }
+        _check(record, arrays)
+        write_folder(
+            Path(folder),
+            _LAYOUT,
+            json.loads(record.model_dump_json()),
+            {"values": partial(write_npz, arrays=arrays)},
+            overwrite=True,
+        )
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
@@ -200,17 +226,12 @@ class Comparison:
         ------
         FileNotFoundError
             If the folder holds no comparison.
+        DamagedFileError
+            If a file is not what was written, or makes no sense. It is a `ValueError`.
         ValueError
-            If it is damaged.
+            If the comparison's format is of a later version.
         """
-        folder = Path(folder)
-        try:
-            record = _Record.model_validate_json((folder / _RECORD).read_text(encoding="utf-8"))
-            with np.load(folder / _VALUES, allow_pickle=False) as arrays:
-                values = {method.name: arrays[f"method_{i}"] for i, method in enumerate(record.methods)}
-        except (ValidationError, KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"the comparison in {folder} is damaged: {error}") from error
-        return cls(record.seeds, record.methods, values, record.problems)
+        return cls(**read_folder(Path(folder), _LAYOUT, _parse))
 
     def _row(self, method: MethodResult) -> dict[str, Any]:
         row: dict[str, Any] = {"method": method.name}
@@ -243,6 +264,44 @@ class Comparison:
             row |= {"seeds Spearman": 0.0, "seeds overlap": stability.overlap_random}
         if row:
             yield {"method": _RANDOM, **row}
+
+
+def check_folder(folder: Path) -> None:
+    """Raise the `FileExistsError` that `Comparison.save` would, before anything is compared."""
+    check_target(folder, _LAYOUT, overwrite=True)
+
+
+def _parse(document: dict[str, Any], paths: dict[str, Path]) -> dict[str, Any]:
+    """Return the fields of a comparison from its files, or say what makes no sense."""
+    record = _Record.model_validate({key: value for key, value in document.items() if key != "format"})
+    arrays = read_npz(paths["values"])
+    _check(record, arrays)
+    values = {method.name: arrays[f"method_{i}"] for i, method in enumerate(record.methods)}
+    return {"seeds": record.seeds, "methods": record.methods, "values": values, "problems": record.problems}
+
+
+def _check(record: _Record, arrays: dict[str, FloatArray]) -> None:
+    """Check that record and values belong together."""
+    names = [f"method_{i}" for i in range(len(record.methods))]
+    if arrays.keys() != set(names):
+        raise ValueError(f"its values are {sorted(arrays)}, for {len(names)} methods")
+    if len({method.name for method in record.methods}) < len(names):
+        raise ValueError("two of its methods have the same name")
+    for method, name in zip(record.methods, names, strict=True):
+        _check_values(record.seeds, method, arrays[name], arrays[names[0]].shape)
+
+
+def _check_values(
+    seeds: tuple[int, ...], method: MethodResult, values: FloatArray, shape: tuple[int, ...]
+) -> None:
+    """Check that a method has values for each seed, of some samples at least, and NaN for those that failed."""
+    if tuple(outcome.seed for outcome in method.outcomes) != seeds:
+        raise ValueError(f"the outcomes of {method.name} are not those of the seeds {seeds}")
+    if values.dtype != np.float64 or values.shape != shape or shape[:1] != (len(seeds),) or len(shape) != 2:
+        raise ValueError(f"the values of {method.name} are {values.dtype}{values.shape}")
+    for outcome, row in zip(method.outcomes, values, strict=True):
+        if np.isinf(row).any() or (np.isnan(row).all() and outcome.error is None):
+            raise ValueError(f"the values of {method.name} for seed {outcome.seed} are not finite")
 
 
 def _metrics(outcome: Outcome) -> dict[str, float]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, one_of, process_count, real_number, seed_list, share
 from dataval.data import Data, as_data
 from dataval.metrics.statistics import Interval, check_values, mean_interval
@@ -115,6 +116,7 @@ class RemovalCurve(BaseModel):
         return "\n".join([header, title, *lines, f"area between: {self.area_between}"])
 
 
+@framework_settings()
 def removal_curve(
     values: npt.ArrayLike,
     learner: Learner,
@@ -205,6 +207,7 @@ def removal_curve(
     )
 
 
+@framework_settings()
 def addition_curve(
     values: npt.ArrayLike,
     learner: Learner,

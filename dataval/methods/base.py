@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from dataval.backend.registry import framework_settings
 from dataval.checks import folder_path, process_count, whole_number
 from dataval.data import Data
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
@@ -72,6 +73,7 @@ class DataValuator(BaseEstimator, ABC):
             If `run` was recorded with something else.
         """
 
+    @framework_settings()
     def score(self, X: Any, y: Any) -> NDArray[np.float64]:
         """Return the value of every training sample for a validation set.
 
@@ -96,6 +98,7 @@ class DataValuator(BaseEstimator, ABC):
         """
         return self._score(*self._question(X, y))
 
+    @framework_settings()
     def attribute(self, X: Any, y: Any) -> NDArray[np.float64]:
         """Return the value of every training sample for every validation sample.
 
@@ -118,6 +121,7 @@ class DataValuator(BaseEstimator, ABC):
         """
         return self._attribute(*self._question(X, y))
 
+    @framework_settings()
     def verify(
         self,
         X: Any,

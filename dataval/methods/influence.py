@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
+from dataval.backend.registry import framework_settings
 from dataval.checks import one_of, real_number, whole_number
 from dataval.curvature.operator import Curvature, sample_scale
 from dataval.curvature.system import LinearSystem
@@ -118,6 +119,7 @@ class InfluenceFunction(StateValuator):
         self.objective = objective
         self.chunk_size = chunk_size
 
+    @framework_settings()
     def self_scores(self) -> FloatArray:
         r"""Return every sample's value for its own loss, :math:`s\,\nabla\ell_j^\top A^{-1}\nabla\ell_j`.
 

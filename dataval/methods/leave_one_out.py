@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
+from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, one_of, process_count, seed_list, whole_number, whole_numbers
 from dataval.methods.base import DataValuator
 from dataval.methods.matching import as_validation
@@ -110,6 +111,7 @@ class LeaveOneOut(DataValuator):
         self.group_size = group_size
         self.folder = folder
 
+    @framework_settings()
     def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
         """Train the learner and record the run, or adopt a run; an estimator is only checked.
 
@@ -141,6 +143,7 @@ class LeaveOneOut(DataValuator):
         self.run_ = None if is_estimator(self.learner) else self._retraining.replay().run
         return self
 
+    @framework_settings()
     def self_scores(self) -> FloatArray:
         """Return every left-out sample's value for its own loss, NaN for the others.
 

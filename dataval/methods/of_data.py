@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from sklearn.utils.validation import check_is_fitted
 
+from dataval.backend.registry import framework_settings
 from dataval.checks import described
 from dataval.data import Data, as_data
 from dataval.errors import RunMismatchError
@@ -34,6 +35,7 @@ class DataOnlyValuator(DataValuator):
 
     learner: Learner | None
 
+    @framework_settings()
     def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
         """Take the training samples; nothing is trained.
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 from sklearn.utils.validation import check_is_fitted
 
+from dataval.backend.registry import framework_settings
 from dataval.checks import described
 from dataval.data import Data
 from dataval.methods.base import DataValuator
@@ -35,6 +36,7 @@ class RunValuator(DataValuator):
 
     learner: Learner
 
+    @framework_settings()
     def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
         """Train the learner and record the run, or adopt a run recorded before.
 

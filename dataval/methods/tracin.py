@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import Array, ObjectiveFunction
+from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
 from dataval.data import Data
 from dataval.methods.of_states import States, StateValuator
@@ -85,6 +86,7 @@ class TracIn(StateValuator):
         self.objective = objective
         self.chunk_size = chunk_size
 
+    @framework_settings()
     def self_scores(self) -> FloatArray:
         r"""Return every sample's value for its own loss, the sum of :math:`\eta_t\lVert\nabla\ell_j\rVert^2/b`.
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dataval.checks import described, share, whole_number
+from dataval.errors import DamagedFileError
+from dataval.files.atomic import exclusive, is_plain, remove_scratch, write_atomic
+from dataval.files.npz import read_npz, write_npz
 from dataval.metrics.statistics import check_values, rank_correlation, ranks
 
 __all__ = ["LinearDatamodelingScore", "SubsetTruth", "linear_datamodeling_score"]
@@ -63,17 +69,31 @@ class SubsetTruth:
     def save(self, path: str | Path) -> Path:
         """Write the truth into one ``.npz`` file (no pickle).
 
+        At every moment, also of a crash, the file is the earlier one or this one, complete.
+
         Parameters
         ----------
         path : path
-            The file; its folder is made if needed.
+            The file; its folder is made if needed. An earlier truth there is replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If something else has this name.
         """
         file = Path(path)
+        _check_target(file)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as stream:
-            np.savez_compressed(
-                stream, removed=np.packbits(self.removed, axis=1), n=self.n_samples, changes=self.changes
-            )
+        packed = np.packbits(self.removed, axis=1)
+        arrays = {
+            "removed": packed,
+            "n": np.array(self.n_samples),
+            "changes": np.asarray(self.changes, dtype=np.float64),
+        }
+        with exclusive(file):
+            _check_target(file)
+            remove_scratch(file)
+            write_atomic(file, partial(write_npz, arrays=arrays))
         return file
 
     @classmethod
@@ -84,15 +104,40 @@ class SubsetTruth:
         ------
         FileNotFoundError
             If there is no such file.
-        ValueError
-            If the file holds something else.
+        DamagedFileError
+            If it is not what was written, or holds something else. It is a `ValueError`.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                removed = np.unpackbits(arrays["removed"], axis=1, count=int(arrays["n"])).astype(bool)
-                return cls(removed, arrays["changes"])
-        except (KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} holds no subset truth: {error}") from error
+            arrays = read_npz(Path(path))
+            return cls(_unpacked(arrays), arrays["changes"])
+        except ValueError as error:
+            raise DamagedFileError(f"{path} holds no subset truth: {error}") from error
+
+
+def _unpacked(arrays: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Return the mask that a file holds."""
+    if arrays.keys() != {"removed", "n", "changes"}:
+        raise ValueError(f"it holds {sorted(arrays)}")
+    packed, n, changes = arrays["removed"], arrays["n"], arrays["changes"]
+    if packed.dtype != np.uint8 or packed.ndim != 2 or n.dtype.kind not in "iu" or n.shape:
+        raise ValueError(f"its mask is {packed.dtype}{packed.shape} for {n.dtype}{n.shape} samples")
+    if packed.shape[1] != -(-int(n) // 8) or n < 0:
+        raise ValueError(f"its mask has {packed.shape[1]} bytes a subset, which are not {int(n)} samples")
+    if changes.dtype != np.float64:
+        raise ValueError(f"its changes are {changes.dtype}")
+    return np.unpackbits(packed, axis=1, count=int(n)).astype(bool)
+
+
+def _check_target(file: Path) -> None:
+    """Refuse a name under which anything but a truth would be replaced."""
+    if not os.path.lexists(file):
+        return
+    try:
+        is_truth = is_plain(file) and "removed" in read_npz(file)
+    except DamagedFileError:
+        is_truth = False
+    if not is_truth:
+        raise FileExistsError(f"{file} exists and is no subset truth: choose another name, or remove it")
 
 
 class LinearDatamodelingScore(BaseModel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from dataval.data import Data
 from dataval.progress import progress_bar
 from dataval.retraining.ensemble import advance, make_ensemble
+from dataval.retraining.store import Store
 from dataval.training.plan import make_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -67,7 +67,7 @@ def retrain(
     group_size : int, optional
         Runs trained at once; from the size of the model's state by default.
     folder : path, optional
-        Where finished results are kept and looked up.
+        Where finished results are kept and looked up; several processes may share it, see `Store`.
     progress : bool, optional
         Show a progress bar.
 
@@ -164,7 +164,7 @@ class _Work:
     def __init__(self, key: str, n_jobs: int, folder: Path | None, progress: bool | None) -> None:
         if n_jobs == 0:
             raise ValueError("n_jobs must be a number of processes, or -1 for as many as there are cores")
-        self._store, self._n_jobs, self._progress = _Store(folder, key), n_jobs, progress
+        self._store, self._n_jobs, self._progress = Store(folder, key), n_jobs, progress
 
     def do(self, rows: NDArray[Any], size: int, task: Any) -> NDArray[np.float64]:
         """Return what was found for every row; `task` makes joblib's task for some of them."""
@@ -172,12 +172,14 @@ class _Work:
         names = [_digest(row) for row in rows]
         missing = [i for i, name in enumerate(names) if name not in store]
         groups = _groups(missing, size, self._n_jobs)
+        if missing:
+            store.prepare()
         with progress_bar("retraining", len(rows), self._progress, len(rows) - len(missing)) as bar:
             parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
             for group, found in zip(groups, parallel(task(rows[g]) for g in groups), strict=True):
-                store.add({names[i]: value.tolist() for i, value in zip(group, found, strict=True)})
+                store.add({names[i]: value for i, value in zip(group, found, strict=True)})
                 bar.update(len(group))
-        return np.array([store[name] for name in names])
+        return store.take(names)
 
 
 def _digest(array: NDArray[Any]) -> str:
@@ -252,28 +254,3 @@ def _groups(missing: list[int], size: int, n_jobs: int) -> list[list[int]]:
     workers = n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
     n_groups = min(len(missing), max(workers, -(-len(missing) // size)))
     return [group.tolist() for group in np.array_split(missing, n_groups)]
-
-
-class _Store:
-    """Finished results by name, in memory and in one JSON file where a folder is given."""
-
-    def __init__(self, folder: Path | None, key: str) -> None:
-        self._path = None if folder is None else folder / f"retrained-{key}.json"
-        self._results: dict[str, Any] = {}
-        if self._path is not None and self._path.is_file():
-            self._results = json.loads(self._path.read_text())
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._results
-
-    def __getitem__(self, name: str) -> Any:
-        return self._results[name]
-
-    def add(self, results: dict[str, Any]) -> None:
-        self._results |= results
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self._path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(self._results))
-        scratch.replace(self._path)

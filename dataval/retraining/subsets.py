@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dataval.backend import ObjectiveFunction
 from dataval.backend.losses import Loss, describe_loss
+from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, process_count, real_number, whole_number
 from dataval.data import Data, as_data
 from dataval.metrics.fidelity import SubsetTruth
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["retrain_subsets", "retrain_subsets_of", "utility_key"]
 
 
+@framework_settings()
 def retrain_subsets(
     learner: Learner,
     X: Any,

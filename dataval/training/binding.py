@@ -24,13 +24,14 @@ class Source:
     device: Any
     params: Any
     backend: Any
+    outputs: Any
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Source):
             return NotImplemented
         same = self.model is other.model and _same(self.loss, other.loss) and _same(self.params, other.params)
         settings = (self.training, self.device, self.backend) == (other.training, other.device, other.backend)
-        return same and settings
+        return same and settings and self.outputs is other.outputs
 
     def __hash__(self) -> int:
         return hash((id(self.model), self.training, self.device, self.backend))

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator
 
 from dataval.backend import Backend
 from dataval.backend.losses import Loss, describe_loss
-from dataval.backend.registry import find_model
+from dataval.backend.registry import find_model, framework_settings
+from dataval.backend.trial import check_single
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
 from dataval.training.binding import Binding, Source
@@ -59,6 +60,10 @@ class Learner(BaseEstimator):
         Name of the backend, where it can't be told from the model.
     progress : bool, optional
         Show progress bars; by default where standard error is a terminal.
+    outputs : callable, optional
+        Applied to what the model returns, before the loss, objectives and predictions see it: for a model
+        that returns a structure, ``outputs=lambda returned: returned.logits``. An exported model is the
+        caller's own, and returns what it always did.
 
     Examples
     --------
@@ -78,6 +83,7 @@ class Learner(BaseEstimator):
         checkpoints: Checkpoints | None = None,
         backend: str | None = None,
         progress: bool | None = None,
+        outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self.model = model
         self.loss = loss
@@ -87,7 +93,9 @@ class Learner(BaseEstimator):
         self.checkpoints = checkpoints
         self.backend = backend
         self.progress = progress
+        self.outputs = outputs
 
+    @framework_settings()
     def train(
         self,
         X: Any,
@@ -130,6 +138,7 @@ class Learner(BaseEstimator):
         carry_out(replay.program, replay.run, progress=self.progress)
         return replay.run
 
+    @framework_settings()
     def prepare(
         self,
         X: Any,
@@ -177,9 +186,14 @@ class Learner(BaseEstimator):
     def _program(self, data: Data, weights: NDArray[np.float64]) -> Program:
         training = self._training()
         plan = make_plan(training, len(data))
-        return Program(self._make_backend(data), data, training, plan, weights)
+        backend = self._make_backend(data)
+        if plan.has_single_samples:
+            check_single(backend, data.take(slice(0, _N_EXAMPLES)), _single_advice(training, len(data)))
+        return Program(backend, data, training, plan, weights)
 
     def _make_backend(self, data: Data) -> Backend:
+        if not (self.outputs is None or callable(self.outputs)):
+            raise TypeError(f"outputs must be a function of what the model returns, got {self.outputs!r}")
         found = find_model(self.model, self.backend, seed=self._training().seed)
         backend = found.backend.create(
             found.model,
@@ -189,6 +203,7 @@ class Learner(BaseEstimator):
             seed=self._training().seed,
             example=data.take(slice(0, _N_EXAMPLES)),
             build=found.build,
+            outputs=self.outputs,
         )
         backend.check_targets(data)
         return backend
@@ -204,7 +219,7 @@ class Learner(BaseEstimator):
             policy=_checked(Checkpoints, self.checkpoints, "checkpoints"),
             n_completed=0,
             backend=backend.name,
-            loss=describe_loss(self.loss),
+            loss=describe_loss(self.loss, self.outputs),
             signature=backend.signature,
             environment=backend.environment,
             data_fingerprint=program.data.fingerprint(),
@@ -220,7 +235,7 @@ class Learner(BaseEstimator):
         if bound is not None and bound.source == self._source() and bound.is_on(data):
             return Replay(bound.program, run)
         _check_same(run, "training", run.training, self._training())
-        _check_same(run, "loss", run.loss, describe_loss(self.loss))
+        _check_same(run, "loss", run.loss, describe_loss(self.loss, self.outputs))
         if run.data_fingerprint != data.fingerprint():
             raise RunMismatchError(
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
@@ -240,7 +255,19 @@ class Learner(BaseEstimator):
         run.binding = Binding(self._source(), program)
 
     def _source(self) -> Source:
-        return Source(self.model, self.loss, self._training(), self.device, self.params, self.backend)
+        return Source(
+            self.model, self.loss, self._training(), self.device, self.params, self.backend, self.outputs
+        )
+
+
+def _single_advice(training: Training, n_samples: int) -> str:
+    size = training.batch_size
+    if size == 1:
+        return "Training has batch_size=1: choose a larger one"
+    return (
+        f"The last batch of an epoch has one ({n_samples} samples, batch_size={size}): leave it out by "
+        "Training(drop_last=True), or choose another batch_size"
+    )
 
 
 def _check_same(run: TrainingRun, what: str, recorded: object, mine: object) -> None:

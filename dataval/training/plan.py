@@ -46,6 +46,11 @@ class Plan:
         """Number of updates, T."""
         return len(self.learning_rates)
 
+    @property
+    def has_single_samples(self) -> bool:
+        """Whether some batch has one sample."""
+        return bool((np.diff(self.offsets) == 1).any())
+
     def batch(self, step: int) -> NDArray[np.int64]:
         """Return the indices of the samples that update `step` sees."""
         return self.order[self.offsets[step] : self.offsets[step + 1]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dataval.backend.registry import framework_settings
 from dataval.errors import ReplayError, ReplayWarning, RunMismatchError
 from dataval.training.checkpoints import reverse_walk
 from dataval.training.program import Program, State
@@ -68,11 +69,13 @@ class Replay:
         """The state after the last update."""
         return self.program.load(self.run.final)
 
+    @framework_settings()
     def export(self) -> Any:
         """Return a copy of the model with the final parameters, in evaluation mode."""
         final = self.final
         return self.program.backend.export(final.parameters, final.buffers)
 
+    @framework_settings()
     def at(self, step: int) -> State:
         """Return the state before update number `step`; step T is the end of the run."""
         start = max(kept for kept in self.run.checkpoints if kept <= step)

@@ -15,6 +15,8 @@ from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.plan import Plan
 from dataval.training.program import State
+from dataval.training.serialization import pack, unpack
+from dataval.training.storage import load_folder, save_folder
 
 __all__ = ["TrainingRun"]
 
@@ -96,10 +98,13 @@ class TrainingRun:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the run into a folder: a JSON manifest and safetensors files, no pickle.
 
+        At every moment, also of a crash, the folder holds either the run that it held or this one, complete.
+        Files of others in it stay.
+
         Parameters
         ----------
         folder : path
-            Created if needed. It appears under its name only once it is complete.
+            Made if needed.
         overwrite : bool, default False
             Replace an earlier run that was saved there.
 
@@ -111,10 +116,12 @@ class TrainingRun:
         ------
         FileExistsError
             If the folder exists and isn't empty, unless `overwrite` and it holds a run.
+        OSError
+            If it can't be written; what was there is unchanged then.
         """
-        from dataval.training.storage import save_run
-
-        return save_run(self, Path(folder), overwrite=overwrite)
+        document, arrays = pack(vars(self))
+        save_folder(Path(folder), document, arrays, overwrite=overwrite)
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> TrainingRun:
@@ -124,12 +131,12 @@ class TrainingRun:
         ------
         FileNotFoundError
             If the folder holds no run.
+        DamagedFileError
+            If a file is not what was written, or makes no sense. It is a `ValueError`.
         ValueError
-            If its format is of a later version, or a file is damaged.
+            If the run's format is of a later version.
         """
-        from dataval.training.storage import load_run
-
-        return load_run(Path(folder))
+        return cls(**load_folder(Path(folder), unpack))
 
 
 def state_bytes(signature: Signature, training: Training) -> int:

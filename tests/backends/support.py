@@ -3,65 +3,67 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import pytest
+from numpy.typing import ArrayLike
 
-from dataval.backend.contract import Backend
-from dataval.backend.registry import find_backend
-from dataval.data import Data, as_data
-from tests.zoo.data import samples_for
+from dataval import testing
+from dataval.backend import Backend
+from dataval.backend.registry import find_model
+from dataval.data import as_data
+from dataval.testing import SEED, Case, assert_near, central
+from tests.conftest import FRAMEWORKS
+from tests.zoo.data import MAKERS, samples_for
 
-SEED = 7
+__all__ = [
+    "MODELS",
+    "SEED",
+    "Case",
+    "assert_near",
+    "central",
+    "make_backend",
+    "make_case",
+    "zoo_case",
+    "zoo_models",
+]
+
 N = 5
+MODELS = sorted(MAKERS)
+
+_QUICK = {"tensorflow": {"cnn_batch_norm", "dropout"}}
+"""Models that run every time where compiling takes seconds: they have all that makes derivatives difficult."""
 
 
-class Case:
-    """A backend with a batch, and random points, directions and weights for it."""
+def zoo_models() -> list[Any]:
+    """Return pairs (framework, model) for all of the zoo; those that take long and show little are slow."""
+    return [
+        pytest.param((framework, model), id=f"{framework}-{model}", marks=_marks(framework, model))
+        for framework in FRAMEWORKS
+        for model in MODELS
+    ]
 
-    def __init__(self, backend: Backend, data: Data) -> None:
-        self.backend, self.data = backend, data
-        self.batch = backend.batches(data).take(np.arange(len(data)))
-        self.rng = np.random.default_rng(1)
-        self.parameters, self.buffers = backend.initial()
-        self.P, self.S, self.n = len(self.parameters), len(self.buffers), len(data)
 
-    def draw(self, *shape: int) -> Any:
-        return self.backend.from_numpy(self.rng.normal(size=shape))
-
-    def weights(self, *lead: int) -> Any:
-        return self.backend.from_numpy(self.rng.uniform(0.5, 1.5, (*lead, self.n)))
-
-    def array(self, values: NDArray) -> Any:
-        return self.backend.from_numpy(values)
-
-    def numpy(self, array: Any) -> NDArray:
-        return self.backend.to_numpy(array)
-
-    def moved(self, direction: Any, by: float) -> Any:
-        return self.array(self.numpy(self.parameters) + by * self.numpy(direction))
-
-    def losses(self, parameters: Any) -> NDArray:
-        return self.numpy(self.backend.losses(parameters, self.buffers, self.batch, SEED))
-
-    def gradient(self, parameters: Any, weights: Any, buffers: Any = None) -> tuple[NDArray, NDArray, NDArray]:
-        buffers = self.buffers if buffers is None else buffers
-        found = self.backend.gradient(parameters, buffers, self.batch, weights, SEED)
-        return tuple(map(self.numpy, found))
+def _marks(framework: str, model: str) -> list[pytest.MarkDecorator]:
+    return [] if model in _QUICK.get(framework, MODELS) else [pytest.mark.slow]
 
 
 def make_backend(model: Any, X: Any, y: ArrayLike, loss: Any = "cross_entropy", **options: Any) -> Backend:
-    settings = {"device": "cpu", "params": None, "seed": 0} | options
-    data = as_data(X, np.asarray(y))
-    return find_backend(model).create(model, loss, example=data.take(slice(0, 4)), **settings)
+    """Make a backend as a learner does."""
+    found = find_model(model, seed=options.get("seed", 0))
+    return testing.make_backend(found.backend, found.model, X, y, loss, build=found.build, **options)
 
 
 def make_case(model: Any, X: Any, y: ArrayLike, loss: Any = "cross_entropy", **options: Any) -> Case:
+    """Make a backend with all samples as one batch."""
     return Case(make_backend(model, X, y, loss, **options), as_data(X, np.asarray(y)))
 
 
 def zoo_case(zoo: Any, name: str, n: int = N, dtype: str = "float64", **options: Any) -> Case:
+    """Return a case of a model of the zoo, given as its module or its framework's name."""
+    zoo = import_module(f"tests.zoo.{zoo}_models") if isinstance(zoo, str) else zoo
     samples = samples_for(name, n)
     if options:
         return make_case(getattr(zoo, name)(dtype), samples.X, samples.y, **options)
@@ -73,20 +75,3 @@ def _zoo_backend(zoo: Any, name: str, n: int, dtype: str) -> Backend:
     """Return a backend that tests share, as compiling takes longer than computing; it keeps no state."""
     samples = samples_for(name, n)
     return make_backend(getattr(zoo, name)(dtype), samples.X, samples.y)
-
-
-def central(function: Any, step: float = 1e-4) -> NDArray:
-    """Fourth-order central difference in a shift: truncation step**4 = 1e-16, rounding 1e-16 / step = 1e-12."""
-    inner = function(step) - function(-step)
-    outer = function(2 * step) - function(-2 * step)
-    return (8 * inner - outer) / (12 * step)
-
-
-def assert_near(found: NDArray, expected: NDArray, tolerance: float) -> None:
-    """Compare relative to the largest expected entry."""
-    assert found.shape == expected.shape
-    if not expected.size:
-        return
-    error = np.abs(found - expected).max()
-    scale = np.abs(expected).max()
-    assert error <= tolerance * scale, f"largest error {error:.2e}, largest entry {scale:.2e}"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import sys
 
 import numpy as np
 import pytest
 
 import dataval as dv
+from dataval.cli import choices
+from dataval.cli.compare import _LOADERS
 from dataval.cli.config import CompareConfig
 from dataval.cli.main import main
+from dataval.cli.methods import _CLASSES
 from dataval.evaluation import Comparison
-from dataval.zoo import named_model
+from dataval.zoo import MODELS, named_model
+from tests.cli.conftest import everything_in
 
 SMALL = ["--dataset", "wine", "--model", "mlp", "--n-train", "60", "--batch-size", "20", "--epochs", "2"]
 
@@ -30,10 +34,10 @@ def done(tmp_path_factory):
 def test_everything_is_written(done):
     out, _ = done
     files = {path.name for path in out.iterdir()}
+    assert list(out.glob("values-*.npz"))
     expected = {
         "config.json",
         "comparison.json",
-        "values.npz",
         "table.txt",
         "comparison.png",
         "noise_detection.png",
@@ -43,6 +47,13 @@ def test_everything_is_written(done):
     assert (out / "table.txt").read_text() == f"{result}\n"
     assert result.seeds == (0, 3)
     assert result.values["hydra"].shape == (2, 60)
+
+
+def test_a_folder_that_cannot_take_it_is_refused_at_once(tmp_path, capsys):
+    (tmp_path / "comparison.json").write_text("{}")
+    assert main(["compare", "--dataset", "wine", "--out", str(tmp_path)]) == 2
+    assert "comparison.json was not written by a comparison" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.json"]
 
 
 def test_it_is_the_comparison_of_the_library(done):
@@ -87,18 +98,11 @@ def test_arguments_replace_the_configuration(done, tmp_path):
     assert config.seeds == (7,)
 
 
-def test_yaml(done, tmp_path, capsys, monkeypatch):
-    out, _ = done
-    path = tmp_path / "config.yaml"
-    path.write_text((out / "config.json").read_text())  # JSON is YAML
-    monkeypatch.setitem(sys.modules, "yaml", None)
-    assert_usage_error(["compare", "--config", str(path)], "pip install pyyaml", capsys)
-
-
 def test_yaml_where_it_can_be_read(done, tmp_path):
     pytest.importorskip("yaml")
     path = tmp_path / "config.yml"
-    path.write_text("dataset: wine\nmodel: linear\nmethods: [random]\nn_train: 60\ntraining: {epochs: 1}\n")
+    fields = "dataset: wine\nmodel: linear\nmethods: [random]\nn_train: 60\n"
+    path.write_text(f"{fields}training: {{epochs: 1, optimizer: {{name: sgd, learning_rate: 1e-2}}}}\n")
     assert main(["compare", "--config", str(path), "--out", str(tmp_path)]) == 0
 
 
@@ -130,25 +134,40 @@ def test_without_noise_there_is_nothing_to_detect(tmp_path):
     assert Comparison.load(tmp_path)["mean-loss"].outcomes[0].noise is None
 
 
-def test_mistakes_end_in_one_line_and_code_2(tmp_path, capsys):
-    out = ["--out", str(tmp_path / "none")]
-    for arguments, message in [
-        (["--dataset", "mnist"], "dataset"),
-        (["--model", "vgg"], "model"),
-        (["--methods", "magic"], "unknown method 'magic'"),
-        (["--methods", ","], "methods"),
-        (["--noise", "1"], "noise"),
-        (["--seeds", "-1"], "seeds"),
-        (["--dataset", "wine", "--model", "lenet"], "takes images"),
-        (["--dataset", "wine", "--n-train", "1000"], "1000 training samples"),
-        (["--dataset", "wine", "--model", "mlp", "--n-train", "20"], "batch_size"),
-        (["--backend", "abacus"], "unknown backend"),
-        (["--config", "none.json"], "can't read none.json"),
-    ]:
-        assert_usage_error(["compare", *arguments, *out], message, capsys)
-    for content, message in [("{", "not valid JSON"), ("[]", "one mapping"), ('{"x": 1}', "x: Extra")]:
-        (tmp_path / "c.json").write_text(content)
-        assert_usage_error(["compare", "--config", str(tmp_path / "c.json"), *out], message, capsys)
+def test_a_second_comparison_leaves_no_figure_of_the_first(tmp_path, capsys):
+    out = tmp_path / "results"
+    notes = out / "notes.txt"
+    out.mkdir()
+    notes.write_text("mine")
+    for noise in ("0.2", "0"):
+        assert main(["compare", *SMALL, "--methods", "mean-loss", "--noise", noise, "--out", str(out)]) == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"notes.txt", "config.json", "comparison.png", "table.csv"} <= names
+    assert "noise_detection.png" not in names
+    assert notes.read_text() == "mine"
+
+
+def test_the_configuration_is_never_written_over(done, refused, tmp_path):
+    out, _ = done
+    (tmp_path / "link").symlink_to(out)
+    before = everything_in(out)
+    for folder in (out, tmp_path / "link", out.parent / "RESULTS" / ".." / "results"):
+        assert "is the input" in refused("compare", "--config", out / "config.json", "--out", folder)
+    assert everything_in(out) == before
+
+
+def test_the_table_as_csv(done):
+    out, _ = done
+    rows = list(csv.DictReader((out / "table.csv").read_text().splitlines()))
+    expected = Comparison.load(out).rows()
+    assert [row["method"] for row in rows] == ["hydra", "mean-loss", "random order"]
+    assert float(rows[0]["AUROC"]) == expected[0]["AUROC"]
+
+
+def test_the_names_are_those_of_the_library():
+    assert tuple(MODELS) == choices.MODELS
+    assert tuple(_CLASSES) == choices.METHODS
+    assert tuple(_LOADERS) == choices.DATASETS
 
 
 def test_configuration_names_every_field(done):
@@ -156,11 +175,3 @@ def test_configuration_names_every_field(done):
     fields = json.loads((out / "config.json").read_text())
     assert fields.keys() == CompareConfig.model_fields.keys()
     assert fields["training"]["optimizer"]["learning_rate"] == 0.02
-
-
-def assert_usage_error(arguments, message, capsys):
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert len(captured.err.splitlines()) == 1, captured.err
-    assert message in captured.err

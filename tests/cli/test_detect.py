@@ -1,17 +1,19 @@
-"""``dataval detect``: what it finds, what it writes, and how malformed files end."""
+"""``dataval detect``: what it finds in arrays, tables and real tables, and what it writes."""
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes, load_iris
 
 import dataval as dv
-from dataval.cli.errors import UsageError
 from dataval.cli.main import main
-from dataval.cli.tables import read_samples
 from dataval.evaluation import noise_detection
 
 NAMES = ["malignant", "benign"]
@@ -83,13 +85,6 @@ def test_parquet_and_csv_give_the_same(planted, tmp_path, capsys, monkeypatch):
     assert outputs[0] == outputs[1]
 
 
-def test_parquet_without_pandas_is_explained(tmp_path, monkeypatch):
-    (tmp_path / "data.parquet").write_bytes(b"x")
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(UsageError, match="pip install pandas pyarrow"):
-        read_samples(tmp_path / "data.parquet", None)
-
-
 def test_the_seed_decides(planted, tmp_path, capsys):
     X, y, _ = planted
     path = write_csv(tmp_path / "data.csv", X[:60], y[:60], "y")
@@ -100,90 +95,125 @@ def test_the_seed_decides(planted, tmp_path, capsys):
     assert outputs[0] == outputs[1] != outputs[2]
 
 
-# ---- reading -------------------------------------------------------------------------------------
+# ---- real tables ---------------------------------------------------------------------------------
 
 
-def test_columns_become_standardised_numbers_and_categories(tmp_path):
-    path = tmp_path / "data.csv"
-    path.write_text("size,colour,same,y\n1,red,7,b\n2,blue,7,a\n3,red,7,b\n\n")
-    samples = read_samples(path, None)
-    np.testing.assert_allclose(samples.X.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(samples.X.std(axis=0), [1, 1, 1, 0], atol=1e-6)
-    np.testing.assert_allclose(samples.X[:, 0], [-1.2247, 0, 1.2247], atol=1e-4)
-    assert (samples.X[:, 1] > 0).tolist() == [False, True, False]
-    assert samples.y.tolist() == [1, 0, 1]
-    assert samples.classes == ("a", "b")
+@pytest.fixture(scope="module")
+def iris():
+    """The names of the columns, and 150 rows of text."""
+    bunch = load_iris()
+    names = [str(bunch.target_names[label]) for label in bunch.target]
+    rows = [[*map(str, row), name] for row, name in zip(bunch.data.tolist(), names, strict=True)]
+    return ["a", "b", "c", "d", "species"], rows
 
 
-@pytest.mark.parametrize("shape", [(8, 6, 5), (8, 6, 5, 1), (8, 1, 6, 5)])
-def test_images_get_their_channel_first(tmp_path, shape):
-    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    np.savez(tmp_path / "a.npz", X=X, target=np.arange(8) % 2)
-    samples = read_samples(tmp_path / "a.npz", "target")
-    assert samples.X.shape == (8, 1, 6, 5)
-    np.testing.assert_allclose(samples.X.reshape(-1), X.reshape(-1) / 255, rtol=1e-6)
+@pytest.fixture
+def detected(tmp_path, capsys, iris):
+    """Write a table, rank it, and return the rows with what was said."""
+
+    def run(name, rows=None, *, header=True, delimiter=",", label="species", options=()):
+        names, original = iris
+        rows = original if rows is None else rows
+        stream = io.StringIO()
+        names = names if header is True else header
+        csv.writer(stream, delimiter=delimiter).writerows([*([names] if names else []), *rows])
+        content = stream.getvalue().encode()
+        packers = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+        path = tmp_path / name
+        path.write_bytes(packers.get(path.suffix, bytes)(content))
+        assert main(["detect", str(path), "--label", label, "--epochs", "2", *options]) == 0
+        captured = capsys.readouterr()
+        assert all(line.startswith("dataval: note: ") for line in captured.err.splitlines())
+        return parsed(captured.out), captured.err
+
+    return run
 
 
-MALFORMED = {
-    "no label": ("a,b\n1,2\n3,4\n", "no column 'y'"),
-    "empty": ("", "is empty"),
-    "header only": ("a,y\n", "is empty"),
-    "one class": ("a,y\n1,u\n2,u\n", "two classes or more"),
-    "ragged": ("a,y\n1,u\n2\n", "row 2 has 1 cells"),
-    "no features": ("y\nu\nv\n", "no features"),
-    "empty cell": ("a,y\n1,u\n,v\n", "1 empty cells"),
-    "empty label": ("a,y\n1,u\n2,\n", "1 empty cells"),
-    "NaN": ("a,y\n1,u\nnan,v\n", "NaN or infinity"),
-    "twice": ("a,a,y\n1,2,u\n1,2,v\n", "same name"),
-    "few": ("a,y\n1,u\n2,v\n", "at least 10"),
-    "text": ("a,y\n" + "".join(f"name {i},{i % 2}\n" for i in range(60)), "not numeric and has 60"),
-    "regression": ("a,y\n" + "".join(f"{i},{i / 7}\n" for i in range(60)), "classes are needed"),
-}
+def test_the_columns_of_the_output(detected, iris):
+    names, original = iris
+    rows, said = detected("iris.csv")
+    assert list(rows[0]) == ["rank", "row", "label", "value", "suggested_label", "probability", *names]
+    assert said == ""
+    for row in rows:
+        assert [row[name] for name in names] == original[int(row["row"])]
+        assert row["label"] == row["species"]
+        assert row["suggested_label"] in {"setosa", "versicolor", "virginica"}
+        assert 1 / 3 <= float(row["probability"]) <= 1  # of the likeliest of three
 
 
-@pytest.mark.parametrize("case", MALFORMED)
-def test_malformed_tables_end_in_one_line_and_code_2(tmp_path, capsys, case):
-    content, message = MALFORMED[case]
-    path = tmp_path / "data.csv"
-    path.write_text(content)
-    assert_usage_error(["detect", str(path)], message, capsys)
+def test_a_column_whose_name_is_taken(detected, iris):
+    names = ["label", "rank", "input_rank", "value", "species"]
+    rows, _ = detected("taken.csv", header=names)
+    own = ["input_label", "input_rank", "input_input_rank", "input_value", "species"]
+    assert list(rows[0])[6:] == own
+    assert rows[0]["input_label"] == iris[1][int(rows[0]["row"])][0]
 
 
-def test_malformed_arrays_end_in_one_line_and_code_2(tmp_path, capsys):
-    X, y = np.zeros((12, 3)), np.arange(12) % 2
-    for arrays, message in [
-        ({"X": X}, "no array 'y'"),
-        ({"y": y}, "no array 'X'"),
-        ({"X": X[:5], "y": y}, r"X has shape (5, 3)"),
-        ({"X": X[:0], "y": y[:0]}, "X has shape (0, 3)"),
-        ({"X": X * np.nan, "y": y}, "finite"),
-        ({"X": X.astype(str), "y": y}, "finite numbers"),
-        ({"X": X, "y": y * 0}, "two classes or more"),
-    ]:
-        np.savez(tmp_path / "a.npz", **arrays)
-        assert_usage_error(["detect", str(tmp_path / "a.npz")], message, capsys)
-    (tmp_path / "b.npz").write_bytes(b"nonsense")
-    assert_usage_error(["detect", str(tmp_path / "b.npz")], "without pickle", capsys)
+@pytest.mark.parametrize("name", ["i.csv.gz", "i.csv.bz2", "i.tsv.xz", "iris.tsv", "semi.csv", "bar.csv"])
+def test_delimiters_and_compression_change_nothing(detected, name):
+    delimiter = {"iris.tsv": "\t", "i.tsv.xz": "\t", "semi.csv": ";", "bar.csv": "|"}.get(name, ",")
+    assert detected(name, delimiter=delimiter) == detected("iris.csv")
 
 
-def test_other_mistakes_end_in_one_line_and_code_2(planted, tmp_path, capsys):
-    assert_usage_error(["detect", "none.csv"], "there is no file none.csv", capsys)
-    assert_usage_error(["detect", "data.txt"], "must end in", capsys)
-    X, y, _ = planted
-    path = str(write_csv(tmp_path / "data.csv", X, y, "y"))
-    assert_usage_error(["detect", path, "--model", "lenet"], "takes images", capsys)
-    assert_usage_error(
-        ["detect", path, "--epochs", "1", "--out", str(tmp_path / "no" / "x.csv")], "can't write", capsys
-    )
-    for arguments in (["detect"], ["detect", path, "--top", "0"], ["detect", path, "--method", "magic"], []):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 2
+@pytest.mark.parametrize(("label", "header"), [("setosa", []), ("4", []), ("4", ["--no-header"])])
+def test_without_a_header_all_rows_are_ranked(detected, label, header):
+    rows, said = detected("bare.csv", header=None, label=label, options=header)
+    assert len(rows) == 150
+    assert list(rows[0])[6:] == ["0", "1", "2", "3", "4"]
+    assert ("looks like data" in said) == (not header)
 
 
-def assert_usage_error(arguments, message, capsys):
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert len(captured.err.splitlines()) == 1
-    assert message in captured.err
+def test_names_dates_and_missing_cells(detected, iris):
+    names, original = iris
+    real = [
+        [f"flower {i}, no. {i}", f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}", *row]
+        for i, row in enumerate(original)
+    ]
+    for row in (3, 8, 20):
+        real[row][2] = ""
+    real[5][3] = "?"
+    real[9][-1] = ""
+    rows, said = detected("real.csv", real, header=["Name", "when", *names])
+    assert sorted(int(row["row"]) for row in rows) == sorted({*range(150)} - {9})
+    assert [line.removeprefix("dataval: note: ") for line in said.splitlines()] == [
+        "rows left out, as they have no label: 1",
+        "columns left out, as their text is different in every row: 'Name'",
+        "columns of dates, taken as numbers of days: 'when'",
+        "columns with missing cells, filled in by the median and marked: 'a', 'b'",
+    ]
+
+
+def test_numbers_to_predict(detected):
+    bunch = load_diabetes()
+    rows = [[*map(str, x), str(y)] for x, y in zip(bunch.data.tolist(), bunch.target.tolist(), strict=True)]
+    wrong = [7, 100, 300]
+    for row in wrong:
+        rows[row][-1] = "3000"
+    names = [*bunch.feature_names, "target"]
+    ranked, said = detected("diabetes.csv", rows, header=names, label="target")
+    assert list(ranked[0]) == ["rank", "row", "label", "value", "suggested_value", *names]
+    assert "taken as numbers to predict" in said
+    # Ten times what any patient has: whatever two epochs learnt, nothing else can have a larger error.
+    assert sorted(int(row["row"]) for row in ranked[:3]) == wrong
+    # Their own unit: the mean is 152, of the labels with the three that are wrong 171.
+    assert 50 < np.mean([float(row["suggested_value"]) for row in ranked]) < 300
+
+
+def test_a_formula_in_a_cell_is_text(detected, iris):
+    rows = [[*row[:-1], "=1+1" if row[-1] == "setosa" else row[-1]] for row in iris[1]]
+    ranked, _ = detected("formula.csv", rows)
+    assert {row["label"] for row in ranked} == {"'=1+1", "versicolor", "virginica"}
+    assert {row["species"] for row in ranked} == {"'=1+1", "versicolor", "virginica"}
+
+
+def test_the_suggestion_does_not_know_the_label(tmp_path, capsys):
+    """A model that saw a flipped label could repeat it; one that didn't names the true class."""
+    X = np.linspace(-1, 1, 100)[:, None] * np.ones(3)
+    y = (X[:, 0] > 0).astype(int)
+    flipped = [10, 30, 70, 90]
+    y[flipped] = 1 - y[flipped]
+    path = write_csv(tmp_path / "d.csv", X, y, "y")
+    assert main(["detect", str(path), "--top", "4"]) == 0
+    rows = parsed(capsys.readouterr().out)
+    assert sorted(int(row["row"]) for row in rows) == flipped
+    assert all(row["suggested_label"] == str(1 - int(row["label"])) for row in rows)

@@ -63,9 +63,9 @@ def test_gradients_and_slopes(pair):
 
     def call(case, own, back):
         arguments = case.parameters, case.buffers, case.batch
-        rows = case.backend.per_sample_gradients(*arguments, SEED)
+        rows = case.backend.loss.rows(*arguments, SEED)
         gradient = case.gradient(case.parameters, weights(case))[1]
-        slopes = case.backend.loss_jvp(*arguments, own(vector), SEED)
+        slopes = case.backend.loss.slopes(*arguments, own(vector), SEED)
         return back(case.numpy(rows)), back(gradient), case.numpy(slopes)
 
     for mine, theirs in zip(*both(pair, call), strict=True):
@@ -80,7 +80,7 @@ def test_hessian_products_in_training_mode(pair):
         found = []
         for v in (vectors[0], vectors):
             zeros = case.array(np.zeros((*v.shape[:-1], case.S)))
-            product, slopes, _ = case.backend.gradient_vjp(*arguments).pullback(own(v), zeros)
+            product, slopes, _ = case.backend.loss.linearize(*arguments).pullback(own(v), zeros)
             found += [back(case.numpy(product)), case.numpy(slopes)]
         return found
 
@@ -94,21 +94,18 @@ def test_evaluation_mode(pair):
     def call(case, own, back):
         arguments = case.parameters, case.buffers, case.batch
         backend = case.backend
-        rows = backend.objective_gradients(*arguments, None)[0]
-        product = backend.gauss_newton_vector_product(*arguments, weights(case), own(vector))
-        found = [
-            case.numpy(backend.objective(*arguments, None)),
-            back(case.numpy(rows)),
-            back(case.numpy(product)),
+        rows = backend.objective().rows(*arguments)[0]
+        objective = backend.objective()
+        products = [
+            product(*arguments, weights(case), own(vector))
+            for product in (objective.hessian_products, objective.gauss_newton_products)
         ]
-        if hasattr(backend, "hessian_vector_product"):
-            hessian = backend.hessian_vector_product(*arguments, weights(case), own(vector))
-            found += [
-                back(case.numpy(hessian)),
-                case.numpy(backend.objective_jvp(*arguments, own(vector), None)),
-            ]
-        return found
+        return [
+            case.numpy(objective.values(*arguments)),
+            case.numpy(objective.slopes(*arguments, own(vector))),
+            *(back(case.numpy(array)) for array in (rows, *products)),
+        ]
 
     mine, theirs = both(pair, call)
-    for one, other in zip(mine, theirs, strict=False):
+    for one, other in zip(mine, theirs, strict=True):
         assert_near(other, one, SAME)

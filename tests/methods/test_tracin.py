@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
+from dataval.objectives.validation import ValidationObjective
 from tests.runs import N, make_learner, make_samples
 
 N_VAL = 5
@@ -71,7 +72,7 @@ def test_values_of_small_sgd_steps_add_up_to_the_fall_of_the_loss(zoo):
     learner, samples, validation = make_learner(zoo, optimizer=optimizer), make_samples(), make_samples(n=N_VAL)
     tracin = dv.TracIn(learner, checkpoints="updates").fit(*samples)
     replay = learner.replay(*samples, tracin.run_)
-    objective = dv.objective.ValidationObjective(replay.program.backend, dv.data.as_data(*validation), None)
+    objective = ValidationObjective(replay.program.backend, dv.data.as_data(*validation), None)
     fall = float(objective.value(replay.initial) - objective.value(replay.final))
     assert tracin.score(*validation).sum() == pytest.approx(fall, rel=1e-3)
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from dataval.backend import ways
+from dataval.backend.loss_trial import check_closed
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
 
@@ -93,7 +94,7 @@ def unused(losses_of: Callable[[Any], tf.Tensor], leaves: dict[str, tf.Tensor]) 
     Raises
     ------
     InvalidModelError
-        If there is no gradient at all.
+        If there is no gradient at all, or other variables that are trainable are used as well.
     """
     try:
         with tf.GradientTape() as tape:
@@ -108,6 +109,7 @@ def unused(losses_of: Callable[[Any], tf.Tensor], leaves: dict[str, tf.Tensor]) 
             "the loss does not depend on the trained parameters: is a result detached (stop_gradient, "
             "numpy()), or are the variables reached by another way than the model's attributes (a closure)?"
         )
+    check_closed([getattr(v, "path", v.name) for v in tape.watched_variables()], "model")
     return missing
 
 

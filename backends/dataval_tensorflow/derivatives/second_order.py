@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,8 +18,12 @@ from dataval_tensorflow.derivatives.gradients import gradient
 from dataval_tensorflow.model.functional import FunctionalModel
 from dataval_tensorflow.model.layers import differentiable_operations
 from dataval_tensorflow.model.modules import ModuleCaller
+from dataval_tensorflow.model.parameters import Named
 
 __all__ = ["inexact_layer", "named_layer_error"]
+
+Layer = Callable[..., Any]
+"""A layer as a function of its positional arguments."""
 
 
 def inexact_layer(model: FunctionalModel, batch: Batch) -> str | None:
@@ -36,7 +41,7 @@ def named_layer_error(model: FunctionalModel, batch: Batch) -> Iterator[None]:
 
 
 def _find_layer(
-    model: FunctionalModel, batch: Batch, is_fine: Callable[[Any, list[Any], dict[str, Any]], bool]
+    model: FunctionalModel, batch: Batch, is_fine: Callable[[Layer, list[Any]], bool]
 ) -> str | None:
     """Return the name and type of the first innermost Keras layer that isn't fine."""
     if isinstance(model.caller, ModuleCaller):
@@ -47,10 +52,9 @@ def _find_layer(
         with _recorded() as calls:
             model.caller.call(values, batch, training=True)
         for layer, args, keywords in calls:
-            if any(layer is one for one in inner):
-                with model.caller.scope(values):
-                    if not is_fine(layer, list(args), keywords):
-                        return f"the layer {layer.name!r} ({type(layer).__name__})"
+            run = partial(_run, model, values, layer, keywords)
+            if any(layer is one for one in inner) and not is_fine(run, list(args)):
+                return f"the layer {layer.name!r} ({type(layer).__name__})"
     return None
 
 
@@ -72,19 +76,25 @@ def _recorded() -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
         keras.Layer.__call__ = original
 
 
+def _run(model: FunctionalModel, values: Named, layer: Any, keywords: dict[str, Any], *args: Any) -> Any:
+    """Call a layer with the values that the model began with: one that draws always draws the same."""
+    with model.caller.scope(values):
+        return layer(*args, **keywords)
+
+
 def _parts(layer: Any) -> list[Any]:
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
-def _has_second_derivative(layer: Any, args: list[Any], keywords: dict[str, Any]) -> bool:
+def _has_second_derivative(layer: Layer, args: list[Any]) -> bool:
     try:
-        _layer_gradients(layer, args, keywords, again=True)
+        _layer_gradients(layer, args, again=True)
     except LookupError:
         return False
     return True
 
 
-def _is_exact(layer: Any, args: list[Any], keywords: dict[str, Any]) -> bool:
+def _is_exact(layer: Layer, args: list[Any]) -> bool:
     """Whether a layer's second derivative in its floating-point arguments is what differences say."""
     floats = [i for i, arg in enumerate(args) if tf.is_tensor(arg) and arg.dtype.is_floating]
     if not floats:
@@ -95,9 +105,9 @@ def _is_exact(layer: Any, args: list[Any], keywords: dict[str, Any]) -> bool:
 
     def at(shift: float) -> list[tf.Tensor]:
         moved = [a + shift * directions[i] if i in directions else a for i, a in enumerate(args)]
-        return _layer_gradients(layer, moved, keywords)
+        return _layer_gradients(layer, moved)
 
-    found = _layer_gradients(layer, args, keywords, again=True, vectors=list(directions.values()))
+    found = _layer_gradients(layer, args, again=True, vectors=list(directions.values()))
     triples = zip(found, at(step), at(-step), strict=True)
     return all(
         is_close(f.numpy(), ((a - b) / (2 * step)).numpy(), float(tf.norm(a)), dtype) for f, a, b in triples
@@ -105,9 +115,8 @@ def _is_exact(layer: Any, args: list[Any], keywords: dict[str, Any]) -> bool:
 
 
 def _layer_gradients(
-    layer: Any,
+    layer: Layer,
     args: list[Any],
-    keywords: dict[str, Any],
     *,
     again: bool = False,
     vectors: list[tf.Tensor] | None = None,
@@ -118,7 +127,7 @@ def _layer_gradients(
         outer.watch(free)
         with tf.GradientTape() as inner:
             inner.watch(free)
-            outputs = [o for o in tf.nest.flatten(layer(*args, **keywords)) if o.dtype.is_floating]
+            outputs = [o for o in tf.nest.flatten(layer(*args)) if o.dtype.is_floating]
             value = tf.add_n([tf.reduce_sum(o**3) for o in outputs])
         first = gradient(inner, value, free)
     found: list[tf.Tensor] = gradient(outer, first, free, vectors) if again else first

@@ -37,6 +37,8 @@ class Call:
         kinds = {p.kind for p in parameters}
         self._names = {p.name for p in parameters} - _NO_INPUTS
         self._takes_keywords = inspect.Parameter.VAR_KEYWORD in kinds
+        named = {p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
+        self._required = named - _NO_INPUTS
         positional = [
             p
             for p in parameters
@@ -54,6 +56,10 @@ class Call:
     def _arguments(self, inputs: Any) -> tuple[tuple[Any, ...], dict[str, tf.Tensor]]:
         if isinstance(inputs, tuple) and (len(inputs) <= self._room or self._room == 0):
             return inputs, {}
-        if isinstance(inputs, dict) and (self._names.issuperset(inputs) or self._takes_keywords):
+        if isinstance(inputs, dict) and self._wants_keywords(set(inputs)):
             return (), inputs
         return (inputs,), {}
+
+    def _wants_keywords(self, names: set[str]) -> bool:
+        """Whether inputs of these names can be keywords: each has a place, and no other place is left open."""
+        return self._required <= names and (names <= self._names or self._takes_keywords)

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from dataval.backend.selection import Filter
+from dataval.backend.trial import check_device_name
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.model.keras_models import KerasCaller
@@ -17,6 +18,7 @@ from dataval_tensorflow.model.layers import differentiable_operations
 from dataval_tensorflow.model.modules import ModuleCaller
 from dataval_tensorflow.model.parameters import Layout, Named, select_parameters
 from dataval_tensorflow.model.randomness import seeded
+from dataval_tensorflow.model.settings import check_variables
 
 __all__ = ["Caller", "FunctionalModel", "choose_device", "make_caller"]
 
@@ -32,9 +34,14 @@ class FunctionalModel:
     params
         Which parameters are free.
     device : str
+    outputs : callable, optional
+        Applied to what the model returns.
     """
 
-    def __init__(self, caller: Caller, params: Filter, device: str) -> None:
+    def __init__(
+        self, caller: Caller, params: Filter, device: str, outputs: Callable[[Any], Any] | None = None
+    ) -> None:
+        self._read = outputs or _as_it_is
         self.device = device
         self.caller = caller
         with tf.device(device):
@@ -44,6 +51,7 @@ class FunctionalModel:
             }
             trainable = {name: self.own[name] for name in caller.trainable}
             selected = select_parameters(trainable, params, has_frozen=bool(self.own))
+            check_variables({name: caller.trainable[name] for name in selected})
             self.layout = Layout(selected)
             self.dtype = next(iter(selected.values())).dtype
             self.parameters = self.layout.join(list(selected.values()), self.dtype)
@@ -65,7 +73,7 @@ class FunctionalModel:
         """
         values = self.own | self.caller.seeded(tf.constant(0, tf.int64))
         with tf.device(self.device), differentiable_operations():
-            outputs, after = self.caller.call(values, batch, training=True)
+            outputs, after = self._call(values, batch, training=True)
             _, after_evaluation = self.caller.call(values, batch, training=False)
         self.is_stochastic = self._drew(values, after)
         self.is_stochastic_in_evaluation = self._drew(values, after_evaluation)
@@ -84,13 +92,13 @@ class FunctionalModel:
         self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: tf.Tensor
     ) -> tuple[Any, tf.Tensor]:
         """Return outputs and new buffers of a training-mode forward pass."""
-        outputs, after = self.caller.call(self._values(parameters, buffers, seed), batch, training=True)
+        outputs, after = self._call(self._values(parameters, buffers, seed), batch, training=True)
         return outputs, self.buffer_layout.join([after[name] for name in self.buffer_layout.names], self.dtype)
 
     def eval_outputs(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch) -> Any:
         """Return the outputs of an evaluation-mode forward pass."""
         values = self._values(parameters, buffers, tf.constant(0, tf.int64))
-        return self.caller.call(values, batch, training=False)[0]
+        return self._call(values, batch, training=False)[0]
 
     def leaves(self) -> Named:
         """Return the model's own parameters by name."""
@@ -99,11 +107,19 @@ class FunctionalModel:
     def outputs_of(self, leaves: Named, batch: Batch) -> Any:
         """Return the training-mode outputs of parameters by name, under the model's own buffers and seed 0."""
         values = self.own | self.caller.seeded(tf.constant(0, tf.int64)) | leaves
-        return self.caller.call(values, batch, training=True)[0]
+        return self._call(values, batch, training=True)[0]
+
+    def outputs_of_exported(self, model: Any, batch: Batch) -> Any:
+        """Return the outputs of an exported model in evaluation mode."""
+        return self._read(self.caller.predict(model, batch))
 
     def export(self, parameters: tf.Tensor, buffers: tf.Tensor) -> Any:
         """Return a copy of the caller's model with these values."""
         return self.caller.export(self.own | self.layout.named(parameters) | self._cast_buffers(buffers))
+
+    def _call(self, values: Named, batch: Batch, *, training: bool) -> tuple[Any, Named]:
+        outputs, after = self.caller.call(values, batch, training=training)
+        return self._read(outputs), after
 
     def _values(self, parameters: tf.Tensor, buffers: tf.Tensor, seed: tf.Tensor) -> Named:
         constants = {name: tf.stop_gradient(value) for name, value in self.own.items()}
@@ -150,18 +166,21 @@ def choose_device(name: str) -> str:
 
     Raises
     ------
-    ValueError
-        If there is no such device.
+    ValueError, TypeError
+        If there is no such device, or this is no name.
     """
-    if name == "auto":
+    known = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    if check_device_name(name, known) == "auto":
         return "/GPU:0" if tf.config.list_logical_devices("GPU") else "/CPU:0"
-    short = {"cpu": "/CPU:0", "gpu": "/GPU:0", "cuda": "/GPU:0"}.get(name.lower(), name)
-    known = [device.name for device in tf.config.list_logical_devices()]
-    if not any(
-        full.lower().endswith(short.lower().removeprefix("/").removeprefix("device:")) for full in known
-    ):
+    short = name.upper().removeprefix("/").removeprefix("DEVICE:").replace("CUDA", "GPU")
+    short = short if ":" in short else f"{short}:0"
+    if short not in known:
         raise ValueError(f"TensorFlow sees no device {name!r}; it has {known}")
-    return short
+    return f"/{short}"
+
+
+def _as_it_is(returned: Any) -> Any:
+    return returned
 
 
 def _check_untouched(changed: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.model.calling import Call
 from dataval_tensorflow.model.parameters import Named
 from dataval_tensorflow.model.randomness import layer_state, seeded
+from dataval_tensorflow.model.settings import check_added_losses, check_model
 
 __all__ = ["KerasCaller"]
 
@@ -42,7 +44,7 @@ class KerasCaller:
         self.trainable = {name: v for name, v in self._variables.items() if id(v) in trainable}
         self.state = {name: v for name, v in self._variables.items() if id(v) not in trainable}
         self.seeds = tuple(name for name, v in self.state.items() if _is_seed(v))
-        _check_regularisers(model)
+        check_model(model)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as what builds the model, if there is such a thing, and its weights."""
@@ -66,16 +68,23 @@ class KerasCaller:
         """Return the outputs under these values, and all values after the call."""
         with self.scope(values) as scope:
             outputs = self._call(self.model, batch, training=training, tell=True)
+        check_added_losses(scope.losses)
         after = {name: scope.get_current_value(v) for name, v in self._variables.items()}
         return outputs, after
 
     def scope(self, values: Named) -> keras.StatelessScope:
         """Return a context in which the model's layers see these values."""
-        return keras.StatelessScope(state_mapping=[(v, values[name]) for name, v in self._variables.items()])
+        mapping = [(v, values[name]) for name, v in self._variables.items()]
+        return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
     def export(self, values: Named) -> keras.Model:
         """Return a copy of the model holding these values."""
         return _filled(self._build() if self._build else _copy(self.model, _same), values)
+
+    def predict(self, model: keras.Model, batch: Batch) -> Any:
+        """Return the outputs of an exported model in evaluation mode, whatever state it would assign."""
+        with keras.StatelessScope():
+            return self._call(model, batch, training=False, tell=True)
 
     def doubled(self, values: Named) -> keras.Model:
         """Return a copy of the model in float64 holding these values."""
@@ -146,7 +155,17 @@ def _copy(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model:
             f"the model can't be copied ({str(error).strip()[:200]} …): pass a function without "
             "arguments that builds it instead"
         ) from error
+    _carry_assets(model, twin)
     return twin
+
+
+def _carry_assets(model: keras.Model, twin: keras.Model) -> None:
+    """Copy what layers keep outside of variables and configuration: vocabularies."""
+    for layer, copied in zip(_layers(model), _layers(twin), strict=True):
+        if hasattr(layer, "save_assets"):
+            with TemporaryDirectory() as folder:
+                layer.save_assets(folder)
+                copied.load_assets(folder)
 
 
 def _filled(model: keras.Model, values: Named) -> keras.Model:
@@ -155,6 +174,9 @@ def _filled(model: keras.Model, values: Named) -> keras.Model:
         value = values.get(names[id(variable)])
         if value is not None:
             variable.assign(tf.cast(value, variable.dtype))
+    for layer in _layers(model):
+        if layer.variables and hasattr(layer, "finalize_state"):  # constants of them, as in Normalization
+            layer.finalize_state()
     return model
 
 
@@ -176,13 +198,4 @@ def _check_built(model: keras.Model) -> None:
         raise InvalidModelError(
             f"the model {model.name!r} has no weights yet: call it once on a batch, begin it with keras.Input, "
             "or pass a function without arguments that builds it"
-        )
-
-
-def _check_regularisers(model: keras.Model) -> None:
-    regularised = [v.path for v in model.trainable_variables if getattr(v, "regularizer", None) is not None]
-    if regularised:
-        raise InvalidModelError(
-            f"{regularised} have regularisers, which are no sample's loss: leave them out and use the "
-            "optimizer's weight_decay"
         )

@@ -153,6 +153,10 @@ class ModuleCaller:
                 found.assign(values[name])
         return module
 
+    def predict(self, module: tf.Module, batch: Batch) -> Any:
+        """Return the outputs of an exported module in evaluation mode; a copy of it is called."""
+        return self._call(_copy(module), batch, training=False)
+
     def doubled(self, values: Named) -> tf.Module:
         """Return a copy of the module with variables of float64 holding these values."""
         module = _copy(self.module)

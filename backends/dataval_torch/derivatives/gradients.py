@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from torch.func import grad, vmap
 
 from dataval.backend import ways
 from dataval.errors import InvalidModelError
+from dataval.process import first_use
 from dataval_torch.batches import Batch
 
 __all__ = [
@@ -41,9 +43,18 @@ class FirstThatWorks(ways.FirstThatWorks):
     fatal: ClassVar[ways.Errors] = (torch.OutOfMemoryError,)
 
 
+@cache
+def _load_vmap() -> None:
+    """Let PyTorch import what vmap needs, which it does at its first use."""
+    with first_use(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        vmap(torch.sin)(torch.zeros(1))
+
+
 @contextmanager
 def quiet_vmap() -> Iterator[None]:
     """Keep vmap from warning of operations that it does one after another: nothing can be done about them."""
+    _load_vmap()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
         yield

@@ -13,6 +13,7 @@ from dataval.backend.second_order import STEPS, is_close, missing_second_derivat
 from dataval_torch.batches import Batch
 from dataval_torch.derivatives.gradients import vjp
 from dataval_torch.model.functional import FunctionalModel
+from dataval_torch.model.randomness import seeded
 
 __all__ = ["inexact_layer", "named_layer_error"]
 
@@ -65,8 +66,8 @@ def _find_layer(
 
 
 def _has_second_derivative(layer: nn.Module, args: Any, kwargs: Any) -> bool:
-    free, gradients = _layer_gradients(layer, [_free(arg) for arg in args], _free_values(kwargs))
     try:
+        free, gradients = _layer_gradients(layer, [_free(arg) for arg in args], _free_values(kwargs))
         vjp(gradients, free, [torch.ones_like(g) for g in gradients])
     except (RuntimeError, NotImplementedError):
         return False
@@ -105,7 +106,8 @@ def _layer_gradients(
     """
     free = [leaf for leaf in [*args, *kwargs.values()] if isinstance(leaf, Tensor) and leaf.requires_grad]
     free += [p for p in layer.parameters() if p.requires_grad]
-    with torch.enable_grad():
+    device = next((leaf.device for leaf in free), torch.device("cpu"))
+    with torch.enable_grad(), seeded(0, device):  # every call of a layer that draws has to draw the same
         outputs = layer(*args, **kwargs)
         tensors = [o for o in _flat(outputs) if o.is_floating_point() and o.requires_grad]
         wanted = free if n is None else free[:n]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from dataval.process import first_use
 from dataval_torch.derivatives.gradients import vjp
 
 __all__ = ["by_rows", "double_reverse", "forward_mode", "load_forward_mode"]
@@ -37,7 +38,7 @@ def forward_mode(function: Function, parameters: Named, vector: Named) -> Tensor
 @cache
 def load_forward_mode() -> None:
     """Let PyTorch compile its forward derivatives, which it does at first use by a deprecated function."""
-    with warnings.catch_warnings(), forward_ad.dual_level():
+    with first_use(), warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dataval.backend.selection import Filter
+from dataval.backend.trial import check_device_name
 from dataval.errors import InvalidModelError
 from dataval_torch.batches import Batch
+from dataval_torch.model.aliases import check_moved, copies_that_share, moved_in_place, shared_memory
 from dataval_torch.model.layers import BufferUpdates, patch_layers
 from dataval_torch.model.parameters import Layout, Places, select_parameters
 from dataval_torch.model.randomness import generator_states, seeded
+from dataval_torch.model.settings import check_settings
 
 __all__ = ["FunctionalModel", "choose_device", "own_module"]
 
@@ -28,10 +32,19 @@ class FunctionalModel:
     params
         Which parameters are free.
     device : torch.device
+    outputs : callable, optional
+        Applied to what the module returns.
     """
 
-    def __init__(self, module: nn.Module, params: Filter, device: torch.device) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        params: Filter,
+        device: torch.device,
+        outputs: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.device = device
+        self._read = outputs or _as_it_is
         self.module = module.to(device)
         selected = select_parameters(self.module, params)
         self.module.requires_grad_(False)
@@ -58,6 +71,7 @@ class FunctionalModel:
         self.untracked_buffers: tuple[str, ...] = ()
         self.is_stochastic = self.is_stochastic_in_evaluation = False
         self._writes_inputs = False
+        self._fixed_buffers: frozenset[str] = frozenset()
 
     def explore(self, batch: Batch) -> Any:
         """Run the model to find out which buffers it changes and whether it draws random numbers.
@@ -85,8 +99,30 @@ class FunctionalModel:
         self._writes_inputs = any(copied.is_written() for copied in fresh)
         _check_untouched(leaves)
         self._find_buffers(after)
+        self._fixed_buffers = self._find_fixed(batch)
         self.untracked_buffers = self._find_untracked(after, batch)
         return outputs
+
+    def check_aliases(self, original: nn.Module, batch: Batch) -> None:
+        """Raise if parameters of the module that this one is a copy of share memory, and the outputs show it.
+
+        Parameters
+        ----------
+        original : Module
+            Nobody else's, with what it shares. It is as before afterwards.
+        batch : Batch
+            A few samples.
+        """
+        if not (groups := shared_memory(original)):
+            return
+        noise = torch.randn(self.layout.size, generator=torch.Generator().manual_seed(0))
+        moved = self.layout.named(self.parameters * 1.01 + 0.01 * noise.to(self.parameters))
+        where = next(original.parameters()).device
+        with torch.no_grad(), seeded(0, self.device), moved_in_place(original, moved):
+            in_place = self._read(batch.map(lambda leaf: leaf.clone().to(where)).call(original))
+        with torch.no_grad(), seeded(0, self.device):
+            substituted = self._run(moved, self._fresh_buffers(), batch, training=True)[0]
+        check_moved(in_place, substituted, groups)
 
     def leaves(self, flat: Tensor) -> dict[str, Tensor]:
         """Return the parameters by name, each a new leaf that gradients can be asked for."""
@@ -116,6 +152,12 @@ class FunctionalModel:
         with seeded(0, self.device):
             return self._run(parameters, mutable, batch, training=False)[0]
 
+    def outputs_of(self, module: nn.Module, batch: Batch) -> Any:
+        """Return the outputs of a module like this, a copy of which is called on the model's device."""
+        alone = copy.deepcopy(module).to(self.device)
+        with seeded(0, self.device):
+            return self._read(batch.map(torch.clone).call(alone))
+
     def export(self, parameters: Tensor, buffers: Tensor, module: nn.Module) -> nn.Module:
         """Write parameters and buffers into `module`, a fresh copy of the caller's."""
         values = self.layout.named(parameters) | self.buffer_layout.named(buffers)
@@ -138,7 +180,7 @@ class FunctionalModel:
         self._updates.clear()
         self._places.put(parameters)
         self._places.put(buffers)
-        outputs = (batch.map(torch.clone) if self._writes_inputs else batch).call(self.module)
+        outputs = self._read((batch.map(torch.clone) if self._writes_inputs else batch).call(self.module))
         updates = self._updates
         after = {name: updates[name] if name in updates else self._places.get(name) for name in buffers}
         updates.clear()
@@ -147,9 +189,29 @@ class FunctionalModel:
     def _mutable(self, buffers: Tensor) -> dict[str, Tensor]:
         """Return buffers by name in the dtypes that the module has them in, free to be written to."""
         return {
-            name: piece if name in self._tracked else piece.to(self._own_buffers[name].dtype, copy=True)
+            name: piece if name in self._tracked else self._own_copy(name, piece)
             for name, piece in self.buffer_layout.named(buffers).items()
         }
+
+    def _own_copy(self, name: str, piece: Tensor) -> Tensor:
+        piece = piece.detach() if name in self._fixed_buffers else piece
+        return piece.to(self._own_buffers[name].dtype, copy=True)
+
+    def _find_fixed(self, batch: Batch) -> frozenset[str]:
+        """Name the buffers that PyTorch has no derivative in.
+
+        They are held fixed: values that need their derivative are refused where second derivatives are judged.
+        """
+        names = [name for name in self.buffer_layout.names if name not in self._tracked]
+        if not names:
+            return frozenset()
+        try:
+            with seeded(0, self.device):
+                free = self._mutable(self.buffers.clone().requires_grad_())
+                self._run(self.leaves(self.parameters), free, batch, training=False)
+        except RuntimeError:
+            return frozenset(names)
+        return frozenset()
 
     def _fresh_buffers(self) -> dict[str, Tensor]:
         return {name: buffer.clone() for name, buffer in self._own_buffers.items()}
@@ -196,25 +258,29 @@ def own_module(module: nn.Module, *, is_ours: bool) -> nn.Module:
     Raises
     ------
     InvalidModelError
-        If the module can't be copied.
+        If the module can't be copied, or has settings that can't be followed.
     """
+    check_settings(module)
     module = module if is_ours else _copy(module)
     return module if module.training else module.train()
 
 
 def _copy(module: nn.Module) -> nn.Module:
-    if isinstance(module, torch.jit.ScriptModule):
-        raise InvalidModelError("a TorchScript module can't be used: pass the torch.nn.Module it was made from")
     module = getattr(module, "_orig_mod", module)  # compiled modules have no second derivative
     # Modules that keep results of a forward pass (weight_norm's weight) can't be copied otherwise.
     kept = [value for layer in module.modules() for value in vars(layer).values() if isinstance(value, Tensor)]
     memo: dict[int, Any] = {id(value): value.detach().clone() for value in kept if not value.is_leaf}
+    memo |= copies_that_share(shared_memory(module))
     try:
         return copy.deepcopy(module, memo)
     except Exception as error:
         raise InvalidModelError(
             f"the model can't be copied ({error}): pass a function without arguments that builds it instead"
         ) from error
+
+
+def _as_it_is(returned: Any) -> Any:
+    return returned
 
 
 def _check_untouched(leaves: dict[str, Tensor]) -> None:
@@ -226,10 +292,26 @@ def _check_untouched(leaves: dict[str, Tensor]) -> None:
 
 
 def choose_device(name: str, module: nn.Module) -> torch.device:
-    """Return the device that a name stands for; ``"auto"`` is where the module is, or a GPU."""
-    if name != "auto":
-        return torch.device(name)
+    """Return the device that a name stands for; ``"auto"`` is where the module is, or a GPU.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such device, or this is no name.
+    """
+    known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if check_device_name(name, known) != "auto":
+        return _device(name, known)
     own = next((p.device for p in module.parameters()), torch.device("cpu"))
     if own.type == "cpu" and torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return own
+
+
+def _device(name: str, known: list[str]) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"PyTorch sees no device {name!r}; it has {known}") from error
+    return device

@@ -24,10 +24,10 @@ def test_same_results_as_on_the_cpu(model):
     results = []
     for case in cases:
         arguments = case.parameters, case.buffers, case.batch
-        linearization = case.backend.gradient_vjp(*arguments, case.array(weights), SEED)
+        linearization = case.backend.loss.linearize(*arguments, case.array(weights), SEED)
         bars = linearization.pullback(case.array(vector), case.array(np.zeros(case.S)))
-        slopes = case.backend.loss_jvp(*arguments, case.array(vector), SEED)
-        rows = case.backend.per_sample_gradients(*arguments, SEED)
+        slopes = case.backend.loss.slopes(*arguments, case.array(vector), SEED)
+        rows = case.backend.loss.rows(*arguments, SEED)
         results.append([case.numpy(a) for a in (linearization.gradient, *bars, slopes, rows)])
     for found, expected in zip(*results, strict=True):
         assert_near(found, expected, 1e-9)
@@ -38,8 +38,8 @@ def test_dropout_and_settings_on_a_gpu():
     case = zoo_case(torch_models, "dropout", device="cuda")
     vector, weights = case.draw(case.P), case.weights()
     arguments = case.parameters, case.buffers, case.batch
-    slopes = case.numpy(case.backend.loss_jvp(*arguments, vector, SEED))
-    rows = case.numpy(case.backend.per_sample_gradients(*arguments, SEED))
+    slopes = case.numpy(case.backend.loss.slopes(*arguments, vector, SEED))
+    rows = case.numpy(case.backend.loss.rows(*arguments, SEED))
     assert_near(rows @ case.numpy(vector), slopes, 1e-10)
     assert_near(case.numpy(weights) @ rows, case.gradient(case.parameters, weights)[1], 1e-10)
     assert torch.equal(torch.cuda.get_rng_state(), before[0])

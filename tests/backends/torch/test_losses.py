@@ -90,14 +90,15 @@ def test_a_function_of_objects():
     point, weights, vector = plain.draw(21), plain.weights(), plain.draw(21)
     np.testing.assert_array_equal(case.gradient(point, weights)[1], plain.gradient(point, weights)[1])
     arguments = point, case.buffers, case.batch
-    for name in ("loss_jvp", "per_sample_gradients", "objective_gradients"):
-        extra = {"loss_jvp": (vector, SEED), "per_sample_gradients": (SEED,), "objective_gradients": (None,)}[
-            name
-        ]
-        found, expected = (getattr(c.backend, name)(*arguments, *extra) for c in (case, plain))
+    for find in (
+        lambda backend: backend.loss.slopes(*arguments, vector, SEED),
+        lambda backend: backend.loss.rows(*arguments, SEED),
+        lambda backend: backend.objective().rows(*arguments)[0],
+    ):
+        found, expected = find(case.backend), find(plain.backend)
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
     with pytest.raises(InvalidModelError, match="Gauss-Newton"):
-        case.backend.gauss_newton_vector_product(*arguments, weights, vector)
+        case.backend.objective().gauss_newton_products(*arguments, weights, vector)
     with pytest.raises(InvalidModelError, match="SimpleNamespace"):
         make_backend(model, X, Y, "cross_entropy")
 
@@ -140,24 +141,22 @@ def test_a_loss_in_another_dtype_is_used_as_it_is():
 def test_an_objective_without_gradient_is_refused():
     case = make_case(nn.Linear(6, 3), X, Y)
     with pytest.raises(InvalidModelError, match="smooth"):
-        case.backend.objective_gradient(
-            case.parameters, case.buffers, case.batch, lambda o, t: (o.argmax(1) == t).float()
-        )
+        case.backend.objective(lambda o, t: (o.argmax(1) == t).float()).gradient(*case.at)
 
 
 def test_losses_that_look_at_their_neighbours():
     """A contrast against the batch's mean: rows must be those of the whole batch, however they are split."""
     case = make_case(nn.Linear(6, 3).double(), X, Y, lambda o, t: per_sample(o - 1e-3 * o.mean(0), t))
     arguments = case.parameters, case.buffers, case.batch
-    rows = case.backend.per_sample_gradients(*arguments, SEED)
-    parts = [case.backend.per_sample_gradients(*arguments, SEED, slice(i, i + 1)) for i in range(5)]
+    rows = case.backend.loss.rows(*arguments, SEED)
+    parts = [case.backend.loss.rows(*arguments, SEED, slice(i, i + 1)) for i in range(5)]
     torch.testing.assert_close(torch.cat(parts), rows, rtol=1e-12, atol=1e-14)
     assert_near(case.numpy(rows).sum(0), case.gradient(case.parameters, case.array(np.ones(5)))[1], 1e-12)
 
 
 def test_gauss_newton_of_a_loss_that_is_linear_in_the_outputs_is_zero():
     case = make_case(nn.Linear(6, 3).double(), X, Y, lambda o, t: o.gather(1, t[:, None])[:, 0])
-    product = case.backend.gauss_newton_vector_product(
+    product = case.backend.objective().gauss_newton_products(
         case.parameters, case.buffers, case.batch, case.weights(), case.draw(case.P)
     )
     assert not product.any()

@@ -83,11 +83,11 @@ def test_derivatives_and_that_the_model_is_left_alone(kind):
     case = make_case(model, X, y)
     weights, vector, zeros = case.weights(), case.draw(case.P), case.array(np.zeros(case.S))
     arguments = case.parameters, case.buffers, case.batch
-    pullback = case.backend.gradient_vjp(*arguments, weights, SEED).pullback
+    pullback = case.backend.loss.linearize(*arguments, weights, SEED).pullback
     product, slopes, _ = map(case.numpy, pullback(vector, zeros))
     expected = central(lambda h: case.gradient(case.moved(vector, h), weights)[1])
     assert_near(product, expected, 1e-7)
-    rows = case.numpy(case.backend.per_sample_gradients(*arguments, SEED))
+    rows = case.numpy(case.backend.loss.rows(*arguments, SEED))
     assert_near(rows @ case.numpy(vector), slopes, 1e-10)
     training = dv.Training(epochs=2, batch_size=3, optimizer=dv.SGD(learning_rate=0.1))
     learner = dv.Learner(model, training=training, progress=False)
@@ -130,7 +130,7 @@ def test_second_order_through_max_pooling(model):
     """XLA gets this wrong by some per cent, so compiling must not use it."""
     case = make_case(getattr(zoo, model)(), *images(6))
     vector, weights = case.draw(case.P), case.weights()
-    pullback = case.backend.gradient_vjp(case.parameters, case.buffers, case.batch, weights, SEED).pullback
+    pullback = case.backend.loss.linearize(case.parameters, case.buffers, case.batch, weights, SEED).pullback
     product = case.numpy(pullback(vector, case.array(np.zeros(case.S)))[0])
     # A step this short stays on one side of every kink and tie.
     expected = central(lambda h: case.gradient(case.moved(vector, h), weights)[1], step=1e-6)
@@ -155,10 +155,10 @@ def test_rolled_loops_work_in_every_form():
     X, y = features(4)
     case = make_case(model, X.reshape(4, 3, 2), y)
     arguments = case.parameters, case.buffers, case.batch
-    rows = case.numpy(case.backend.per_sample_gradients(*arguments, SEED))
+    rows = case.numpy(case.backend.loss.rows(*arguments, SEED))
     assert_near(rows.sum(0), case.gradient(case.parameters, case.array(np.ones(4)))[1], 1e-11)
     points = case.array(np.stack([case.numpy(case.parameters)] * 2))
-    found = case.backend.ensemble_gradient(
+    found = case.backend.loss.gradient(
         points, case.array(np.zeros((2, 0))), case.batch, case.weights(2), SEED
     )
     assert case.numpy(found[1]).shape == (2, case.P)
@@ -171,7 +171,7 @@ def test_attention_in_float32_survives():
     model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(attended)))
     rng = np.random.default_rng(0)
     case = make_case(model, rng.normal(size=(50, 16, 64)).astype("float32"), rng.integers(0, 3, 50))
-    rows = case.numpy(case.backend.per_sample_gradients(case.parameters, case.buffers, case.batch, SEED))
+    rows = case.numpy(case.backend.loss.rows(case.parameters, case.buffers, case.batch, SEED))
     assert_near(rows.sum(0), case.gradient(case.parameters, case.array(np.ones(50)))[1], 1e-4)
 
 

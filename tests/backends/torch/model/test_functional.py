@@ -59,8 +59,8 @@ def test_the_module_and_the_generators_are_left_alone(training):
     learner = dv.Learner(module, training=dv.Training(epochs=2, batch_size=4, seed=0), progress=False)
     dv.HyDRA(learner, hessian=True).fit(X, y).score(X[:4], y[:4])
     case = make_case(module, X, y)
-    case.backend.per_sample_gradients(case.parameters, case.buffers, case.batch, SEED)
-    case.backend.ensemble_gradient(
+    case.backend.loss.rows(case.parameters, case.buffers, case.batch, SEED)
+    case.backend.loss.gradient(
         case.draw(2, case.P), torch.stack([case.buffers] * 2), case.batch, case.weights(2), SEED
     )
     case.backend.export(case.parameters, case.buffers)
@@ -72,7 +72,7 @@ def test_generators_are_left_alone_by_dropout_in_evaluation_mode():
     state = torch.get_rng_state()
     arguments = case.parameters, case.buffers, case.batch
     first = case.backend.predict(*arguments)
-    case.backend.objective_gradients(*arguments, None)
+    case.backend.objective().rows(*arguments)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(case.backend.predict(*arguments), first)
 
@@ -84,26 +84,6 @@ def test_global_generator_does_not_influence_a_run():
         return learner.train(*features(12)).losses
 
     np.testing.assert_array_equal(values(1), values(2))
-
-
-def test_factories_initialise_by_seed():
-    def initial(seed):
-        return make_backend_of(lambda: nn.Linear(6, 3), seed).initial()[0]
-
-    def make_backend_of(factory, seed):
-        from dataval.data import as_data
-        from dataval_torch import TorchBackend
-
-        return TorchBackend.create(
-            factory, "cross_entropy", device="cpu", params=None, seed=seed, example=as_data(*features(4))
-        )
-
-    state = torch.get_rng_state()
-    assert torch.equal(initial(1), initial(1))
-    assert not torch.equal(initial(1), initial(2))
-    assert torch.equal(torch.get_rng_state(), state)
-    with pytest.raises(InvalidModelError, match="returned a int"):
-        make_backend_of(lambda: 3, 0)
 
 
 def test_frozen_and_filtered_parameters_are_left_out():
@@ -170,7 +150,7 @@ def test_inputs_of_several_tensors():
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
-    rows = as_dict.backend.per_sample_gradients(as_dict.parameters, as_dict.buffers, as_dict.batch, SEED)
+    rows = as_dict.backend.loss.rows(as_dict.parameters, as_dict.buffers, as_dict.batch, SEED)
     assert_near(rows.sum(0).numpy(), as_dict.gradient(as_dict.parameters, as_dict.array(np.ones(5)))[1], 1e-12)
 
 

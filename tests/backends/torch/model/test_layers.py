@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from dataval.backend.second_order import check_second_order
 from tests.backends.support import SEED, Case, assert_near, central, make_case
 from tests.backends.torch import models as m
 from tests.zoo.data import features
@@ -35,15 +36,15 @@ def check_all(case: Case, second_order: bool = True) -> None:
     _, gradient, _ = case.gradient(point, weights)
     slopes = central(lambda h: case.losses(at(h)))
     assert gradient @ case.numpy(vector) == pytest.approx(slopes @ case.numpy(weights), rel=1e-6, abs=1e-8)
-    assert_near(case.numpy(case.backend.loss_jvp(*arguments, vector, SEED)), slopes, 1e-6)
-    rows = case.numpy(case.backend.per_sample_gradients(*arguments, SEED))
+    assert_near(case.numpy(case.backend.loss.slopes(*arguments, vector, SEED)), slopes, 1e-6)
+    rows = case.numpy(case.backend.loss.rows(*arguments, SEED))
     assert_near(rows @ case.numpy(vector), slopes, 1e-6)
     assert_near(case.numpy(weights) @ rows, gradient, 1e-10)
     check_ensemble(case, point, weights)
     check_objective(case, point, vector)
     if second_order:
-        case.backend.check_second_order(case.batch)
-        through, found, _ = case.backend.gradient_vjp(*arguments, weights, SEED).pullback(vector, buffer_vector)
+        check_second_order(case.backend, case.batch)
+        through, found, _ = case.backend.loss.linearize(*arguments, weights, SEED).pullback(vector, buffer_vector)
 
         def both(h):
             _, moved, after = case.gradient(at(h), weights)
@@ -56,20 +57,20 @@ def check_all(case: Case, second_order: bool = True) -> None:
 
 def check_ensemble(case, point, weights):
     points, buffers = torch.stack([case.parameters, point]), torch.stack([case.buffers] * 2)
-    found = case.backend.ensemble_gradient(points, buffers, case.batch, torch.stack([weights] * 2), SEED)
+    found = case.backend.loss.gradient(points, buffers, case.batch, torch.stack([weights] * 2), SEED)
     each = [case.gradient(p, weights) for p in points]
     for array, column in zip(found, zip(*each, strict=True), strict=True):
         assert_near(case.numpy(array), np.stack(column), 1e-11)
 
 
 def check_objective(case, point, vector):
-    rows = case.backend.objective_gradients(point, case.buffers, case.batch, None)[0]
-    total = case.backend.objective_gradient(point, case.buffers, case.batch, None)[0]
+    rows = case.backend.objective().rows(point, case.buffers, case.batch)[0]
+    total = case.backend.objective().gradient(point, case.buffers, case.batch)[0]
     assert_near(case.numpy(rows).sum(0), case.numpy(total), 1e-10)
 
     def value(h):
         moved = case.array(case.numpy(point) + h * case.numpy(vector))
-        return case.numpy(case.backend.objective(moved, case.buffers, case.batch, None))
+        return case.numpy(case.backend.objective().values(moved, case.buffers, case.batch))
 
     assert_near(case.numpy(rows) @ case.numpy(vector), central(value), 1e-6)
 
@@ -143,7 +144,7 @@ def test_missing_second_derivative_names_the_layer(name, dtype):
     torch.manual_seed(3)
     case = make_case(ONCE[name]().to(dtype), X, y)
     with pytest.raises(RuntimeError, match="'middle' \\(Middle\\)"):
-        case.backend.check_second_order(case.batch)
+        check_second_order(case.backend, case.batch)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_missing_second_derivative_names_the_layer(name, dtype):
 def test_hidden_buffers_are_named(name, buffer):
     case = build(ONCE[name])
     with pytest.raises(RuntimeError, match=buffer):
-        case.backend.check_second_order(case.batch)
+        check_second_order(case.backend, case.batch)
 
 
 def test_wrong_forward_mode_is_not_used():
@@ -187,7 +188,7 @@ def test_batch_norm_subclass_keeps_its_own_forward():
     expected = nn.functional.cross_entropy(module(case.batch.inputs), case.batch.targets, reduction="none")
     assert_near(case.losses(case.parameters), expected.detach().numpy(), 1e-12)
     with pytest.raises(RuntimeError, match="running_mean"):
-        case.backend.check_second_order(case.batch)
+        check_second_order(case.backend, case.batch)
 
 
 def test_sparse_embedding_gives_dense_gradients():
@@ -201,10 +202,10 @@ def test_recurrent_layers_in_float32_leave_no_warning_and_no_setting():
     before = torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled
     case = make_case(LAYERS["gru"](), *features(6))
     vector = case.draw(case.P)
-    case.backend.gradient_vjp(case.parameters, case.buffers, case.batch, case.weights(), SEED).pullback(
+    case.backend.loss.linearize(case.parameters, case.buffers, case.batch, case.weights(), SEED).pullback(
         vector, case.buffers
     )
-    case.backend.loss_jvp(case.parameters, case.buffers, case.batch, vector, SEED)
+    case.backend.loss.slopes(case.parameters, case.buffers, case.batch, vector, SEED)
     assert (torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled) == before
 
 
@@ -233,7 +234,7 @@ def test_hessian_equals_the_dense_one():
 
     hessian = torch.autograd.functional.hessian(loss, case.parameters)
     vectors = case.draw(case.P, case.P)
-    linearization = case.backend.gradient_vjp(case.parameters, case.buffers, case.batch, weights, SEED)
+    linearization = case.backend.loss.linearize(case.parameters, case.buffers, case.batch, weights, SEED)
     product = linearization.pullback(vectors, case.draw(case.P, 0))[0]
     assert_near(product.numpy(), (vectors @ hessian).numpy(), 1e-11)
 
@@ -242,7 +243,7 @@ def test_pullback_after_other_calls_recomputes_with_its_own_parameters():
     case = build(m.Checkpointed)
     point, weights, vector = case.moved(case.draw(case.P), 0.5), case.weights(), case.draw(case.P)
     arguments = point, case.buffers, case.batch, weights, SEED
-    expected = case.backend.gradient_vjp(*arguments).pullback(vector, case.buffers)[0]
-    linearization = case.backend.gradient_vjp(*arguments)
+    expected = case.backend.loss.linearize(*arguments).pullback(vector, case.buffers)[0]
+    linearization = case.backend.loss.linearize(*arguments)
     case.gradient(case.parameters, weights)
     assert torch.equal(linearization.pullback(vector, case.buffers)[0], expected)

@@ -1,0 +1,88 @@
+"""Whether a caller's own loss is a function of a sample's output and target alone, found on fixed outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataval.backend.loss_trial import check_closed, check_loss_alone
+from dataval.data import to_numpy
+from dataval_torch.losses import PerSample
+from dataval_torch.model.randomness import seeded
+
+__all__ = ["check_own_loss", "free_leaves", "tensors_of"]
+
+
+def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None:
+    """Raise if a caller's loss has parameters or a state of its own, is random, or mixes samples.
+
+    Parameters
+    ----------
+    per_sample : callable
+        (outputs, targets) -> ``(n,)``.
+    outputs, targets
+        Of a few samples. Nothing is said of outputs that aren't made of tensors with the samples along their
+        first axis.
+    """
+    fixed = _detached(outputs)
+
+    def losses_of(rows: NDArray[Any]) -> NDArray[Any]:
+        at = torch.from_numpy(rows).to(targets.device)
+        return to_numpy(per_sample(_map(lambda leaf: leaf[at], fixed), targets[at]))
+
+    with seeded(0, targets.device):
+        losses = per_sample(fixed, targets)
+        if not isinstance(losses, Tensor):
+            return
+        check_closed([f"of shape {tuple(leaf.shape)}" for leaf in free_leaves(losses)], "loss")
+        if _are_rows(fixed, len(targets)):
+            check_loss_alone(losses_of, len(targets))
+
+
+def free_leaves(tensor: Tensor) -> list[Tensor]:
+    """Return the tensors that gradients of this one can be asked for, in the order of the graph."""
+    found: dict[int, Tensor] = {}
+    seen, pending = set(), [tensor.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(leaf := getattr(node, "variable", None), Tensor):
+            found[id(leaf)] = leaf
+        pending += [parent for parent, _ in node.next_functions]
+    return list(found.values())
+
+
+def tensors_of(outputs: Any) -> list[Tensor]:
+    """Return the tensors of a structure."""
+    found: list[Tensor] = []
+    _map(lambda leaf: found.append(leaf) or leaf, outputs)  # type: ignore[func-returns-value]
+    return found
+
+
+def _detached(outputs: Any) -> Any:
+    return _map(lambda leaf: leaf.detach(), outputs)
+
+
+def _are_rows(outputs: Any, n: int) -> bool:
+    """Whether outputs are made of tensors alone, each with n samples along its first axis."""
+    if isinstance(outputs, Tensor):
+        return outputs.ndim > 0 and len(outputs) == n
+    if type(outputs) not in {list, tuple, dict}:
+        return False
+    leaves = outputs.values() if isinstance(outputs, dict) else outputs
+    return all(_are_rows(leaf, n) for leaf in leaves)
+
+
+def _map(function: Callable[[Tensor], Tensor], outputs: Any) -> Any:
+    """Apply a function to all tensors of a structure."""
+    if isinstance(outputs, Tensor):
+        return function(outputs)
+    if type(outputs) is dict:
+        return {key: _map(function, value) for key, value in outputs.items()}
+    return type(outputs)(_map(function, o) for o in outputs) if type(outputs) in {list, tuple} else outputs
