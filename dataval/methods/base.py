@@ -172,7 +172,7 @@ class DataValuator(BaseEstimator, ABC):
         ValueError
             If a subset would be empty or everything, or there are fewer than three.
         """
-        replay = self._trained_again()
+        prepared = self._trained_again()
         options: dict[str, Any] = {
             "n_jobs": process_count("n_jobs", n_jobs),
             "group_size": None if group_size is None else whole_number("group_size", group_size, minimum=1),
@@ -180,13 +180,13 @@ class DataValuator(BaseEstimator, ABC):
         }
         source, validation = self._question(X, y)
         objective = getattr(self, "objective", None)
-        ValidationObjective(replay.program.backend, validation, objective)  # raises if it can't be evaluated
-        removed = draw_subsets(replay.run.n_samples, n_subsets, fraction, seed)
+        ValidationObjective(prepared.program.backend, validation, objective)  # raises if it can't be evaluated
+        removed = draw_subsets(prepared.run.n_samples, n_subsets, fraction, seed)
         judged = self._score(source, validation) if values is None else check_values(values)
-        if len(judged) != replay.run.n_samples:
-            raise ValueError(f"values must have shape ({replay.run.n_samples},), got {judged.shape}")
+        if len(judged) != prepared.run.n_samples:
+            raise ValueError(f"values must have shape ({prepared.run.n_samples},), got {judged.shape}")
         truth = retrain_subsets_of(
-            replay,
+            prepared,
             validation,
             objective=objective,
             removed=removed,

@@ -20,7 +20,7 @@ from dataval.data import Data
 from dataval.errors import SolverWarning
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import CurvatureKind, TrainingSamples
-from dataval.objectives.utility import PerSample
+from dataval.objectives.utility import SampleObjectives
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.solvers import Solver, as_solver
@@ -168,7 +168,7 @@ class InfluenceFunction(StateValuator):
 
     def _attribute(self, states: States, validation: Data) -> FloatArray:
         objective = self._objective(states, validation)
-        PerSample(objective)  # refuses an objective that is a single number
+        SampleObjectives(objective)  # refuses an objective that is a single number
         blocks, gradients, to_numpy = [], [], states.program.backend.arrays.to_numpy
         with self._system(states) as system:
             for block in system.blocks(len(validation)):

@@ -10,11 +10,11 @@ import numpy as np
 
 from dataval.backend.losses import describe_loss
 from dataval.data import Data
-from dataval.objectives.utility import PerSample, Utility, make_utility
+from dataval.objectives.utility import SampleObjectives, StateFunction, Utility, make_utility
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining.again import FloatArray, Mask, Retraining, RetrainingOptions, Utilities
 from dataval.retraining.removals import check_removals
-from dataval.retraining.retrain import Measure, retrain, retrain_without, retraining_key
+from dataval.retraining.retrain import retrain, retrain_without, retraining_key
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay
@@ -66,8 +66,8 @@ class LearnerRetraining(Retraining):
     def single_losses(self, removed: Mask, validation: Data, options: RetrainingOptions) -> FloatArray:
         """Do the same, and return the loss of every validation sample."""
 
-        def losses_of(replay: Replay) -> PerSample:
-            return PerSample(ValidationObjective(replay.program.backend, validation, options.objective))
+        def losses_of(replay: Replay) -> SampleObjectives:
+            return SampleObjectives(ValidationObjective(replay.program.backend, validation, options.objective))
 
         return self._retrained(removed, validation, losses_of, "single losses", options)
 
@@ -79,7 +79,7 @@ class LearnerRetraining(Retraining):
         self,
         removed: Mask,
         validation: Data,
-        make: Callable[[Replay], Measure],
+        make: Callable[[Replay], StateFunction],
         what: str,
         options: RetrainingOptions,
     ) -> FloatArray:
@@ -93,7 +93,7 @@ class LearnerRetraining(Retraining):
         replay: Replay,
         removed: Mask,
         validation: Data,
-        measure: Measure,
+        utility: StateFunction,
         what: str,
         options: RetrainingOptions,
     ) -> FloatArray:
@@ -106,9 +106,9 @@ class LearnerRetraining(Retraining):
         }
         program, start = replay.program, replay.initial
         if options.mode == "removal":
-            return retrain_without(program, start, removed, measure, **common)
+            return retrain_without(program, start, removed, utility, **common)
         weights = replay.run.weights * ~removed
-        return retrain(program, start, weights, measure, group_size=options.group_size, **common)
+        return retrain(program, start, weights, utility, group_size=options.group_size, **common)
 
     def _runs(self, seeds: tuple[int, ...] | None) -> Iterator[Replay]:
         """Yield the run itself, or one that is still to be done for every seed."""

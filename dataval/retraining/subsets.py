@@ -132,20 +132,20 @@ def retrain_subsets_of(
         whole_number("group_size", group_size, minimum=1)
     removed = draw_subsets(n, n_subsets, fraction, seed) if removed is None else _checked(removed, n)
     base = replay.run.weights
-    measure = make_utility(utility, replay.program.backend, validation, objective=objective, loss=loss)
+    judge = make_utility(utility, replay.program.backend, validation, objective=objective, loss=loss)
     found = retrain(
         replay.program,
         replay.initial,
         np.concatenate([base[None], base * ~removed]),
-        measure,
-        key=utility_key(replay, validation, objective, measure),
+        judge,
+        key=utility_key(replay, validation, objective, judge),
         n_jobs=n_jobs,
         group_size=group_size,
         folder=folder_path("folder", folder),
         progress=progress,
     )
     changes = found[1:] - found[0]
-    return SubsetTruth(removed, -changes if measure.greater_is_better else changes)
+    return SubsetTruth(removed, -changes if judge.greater_is_better else changes)
 
 
 def draw_subsets(n_samples: int, n_subsets: int, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -178,8 +178,8 @@ def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.b
     return mask
 
 
-def utility_key(replay: Replay, validation: Data, objective: ObjectiveFunction | None, measure: Utility) -> str:
+def utility_key(replay: Replay, validation: Data, objective: ObjectiveFunction | None, utility: Utility) -> str:
     """Return a name for retraining and for what is measured then; functions are told apart by a result."""
     what = "" if objective is None else describe_loss(objective)
-    start = float(measure.value(replay.initial))
-    return retraining_key(replay, validation, measure.name, what, f"{start:.6e}")
+    start = float(utility.value(replay.initial))
+    return retraining_key(replay, validation, utility.name, what, f"{start:.6e}")
