@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -11,6 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.checks import described
 from dataval.errors import InvalidDataError
 
 __all__ = ["Data", "Inputs", "as_data", "to_numpy"]
@@ -120,13 +121,39 @@ def _map(function: Callable[[str, Any], Any], inputs: Any) -> Any:
 
 
 def _as_structure(X: Any, what: str) -> Any:
-    if hasattr(X, "iloc"):
-        raise InvalidDataError(
-            f"the {what} inputs are a data frame: pass its values, X.to_numpy(dtype='float32')"
-        )
     if isinstance(X, dict | tuple) and not X:
         raise InvalidDataError(f"the {what} inputs are an empty {type(X).__name__}")
+    if _advice(X):
+        return X
     return dict(X) if hasattr(X, "keys") else X
+
+
+def _advice(given: Any) -> str:
+    """Return how to turn what is no array into one, or nothing for what may be an array."""
+    kinds = {each.__name__ for each in type(given).__mro__}
+    if given is None:
+        return "pass an array, one entry a sample"
+    if isinstance(given, str | bytes):
+        return "pass the samples themselves, as an array of numbers"
+    if hasattr(given, "iloc") and not hasattr(given, "name"):
+        return "pass its values, X.to_numpy(dtype='float32')"
+    if hasattr(given, "toarray"):
+        return "pass a dense one, X.toarray()"
+    if "DataLoader" in kinds:
+        return "pass arrays: np.concatenate of its batches' inputs and of their targets"
+    if hasattr(given, "as_numpy_iterator") or "Dataset" in kinds or _is_indexable_dataset(given):
+        return "pass arrays of its inputs and of its targets: X, y = map(np.stack, zip(*dataset))"
+    if hasattr(given, "__next__") or isinstance(given, set | frozenset | range):
+        return "pass an array: np.array(list(X))"
+    if not hasattr(given, "__len__") and not hasattr(given, "__array__") and not np.isscalar(given):
+        return "pass an array, one entry a sample"
+    return ""
+
+
+def _is_indexable_dataset(given: Any) -> bool:
+    """Whether these are samples by number, as a framework's data sets are, and no sequence or array."""
+    is_known = isinstance(given, Sequence | Mapping) or hasattr(given, "__array__") or hasattr(given, "keys")
+    return not is_known and hasattr(given, "__getitem__") and hasattr(given, "__len__")
 
 
 def to_numpy(array: Any) -> NDArray[Any]:
@@ -139,10 +166,14 @@ def to_numpy(array: Any) -> NDArray[Any]:
 
 
 def _as_array(leaf: Any, name: str, what: str) -> NDArray[Any]:
+    if advice := _advice(leaf):
+        raise InvalidDataError(f"the {what} {name} is {described(leaf)}: {advice}")
     try:
         array = to_numpy(leaf)
     except (TypeError, ValueError) as error:
-        raise InvalidDataError(f"the {what} {name} can't be read as an array: {error}") from error
+        raise InvalidDataError(
+            f"the {what} {name} can't be read as an array: {' '.join(str(error).split())}"
+        ) from error
     if array.dtype.kind not in "fiub":
         raise InvalidDataError(
             f"the {what} {name} has dtype {array.dtype}: convert it to numbers first "

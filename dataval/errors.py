@@ -19,6 +19,7 @@ __all__ = [
     "ProbabilityOutputsWarning",
     "ReplayError",
     "ReplayWarning",
+    "RetrainingWarning",
     "RunMismatchError",
     "SolverDivergedError",
     "SolverWarning",
@@ -116,6 +117,10 @@ class DamagedFileWarning(UserWarning):
 
 class ReplayWarning(UserWarning):
     """A replay differs from the recorded run by rounding (another machine, version or thread count)."""
+
+
+class RetrainingWarning(UserWarning):
+    """Some retrainings failed: the values of their samples are NaN, all others are as asked."""
 
 
 class UnusedParameterWarning(UserWarning):

@@ -29,7 +29,9 @@ RUNS = {
 METHODS = {
     "hydra": lambda learner: dv.HyDRA(learner),
     "hydra_exact": lambda learner: dv.HyDRA(learner, hessian=True),
-    "influence": lambda learner: dv.InfluenceFunction(learner),
+    "influence": lambda learner: dv.InfluenceFunction(
+        learner, solver=dv.solvers.ConjugateGradient(tolerance=1e-2)
+    ),
     "influence_exact": lambda learner: dv.InfluenceFunction(
         learner, solver="exact", curvature="hessian", damping=5.0
     ),

@@ -147,10 +147,10 @@ BAD: dict[str, tuple[Any, Any, str]] = {
     "objects in a dict": ({"a": X, "b": X.astype(object)}, Y, r"X\['b'\] has dtype object"),
     "strings in a tuple": ((X, np.full(N, "a")), Y, r"X\[1\] has dtype <U1"),
     "ragged lists": ([[1.0], [1.0, 2.0]], [0, 1], "X can't be read as an array"),
-    "None": (None, Y, "X has dtype object"),
+    "None": (None, Y, "X is None: pass an array"),
     "a number": (3.0, Y, "X is a single number"),
     "a number as y": (X, 1, "y is a single number"),
-    "a data frame": (pd.DataFrame(X), Y, "are a data frame: pass its values"),
+    "a data frame": (pd.DataFrame(X), Y, "DataFrame: pass its values"),
     "a masked array": (np.ma.masked_less(X, 0), Y, "X is a masked array"),
 }
 

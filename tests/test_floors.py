@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "dataval"
 
 FLOORS = [
-    {"errors", "process", "progress"},
+    {"checks", "errors", "options", "process", "progress"},
     {"files"},
     {"data", "datasets", "noise"},
     {"identity"},

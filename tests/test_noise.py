@@ -219,9 +219,9 @@ def test_outliers_refuse_bad_features():
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, np.nan])
 def test_fraction_is_checked(fraction):
-    with pytest.raises(ValueError, match="fraction must lie between 0 and 1"):
+    with pytest.raises(ValueError, match=r"fraction must (lie between 0 and 1|be a finite number)"):
         noise.flip_labels(LABELS, fraction)
-    with pytest.raises(ValueError, match="fraction must lie between 0 and 1"):
+    with pytest.raises(ValueError, match=r"fraction must (lie between 0 and 1|be a finite number)"):
         noise.target_noise(np.arange(3.0), fraction)
 
 
@@ -287,7 +287,7 @@ def test_bad_features_are_refused(X, options, message):
         ({"corner": "middle"}, "corner must be one of"),
         ({"size": 6}, "5 pixels"),
         ({"size": 0}, "size must be"),
-        ({"value": np.nan}, "does not fit"),
+        ({"value": np.nan}, "finite number"),
         ({"y": [0, 1]}, "50 images and y 2 labels"),
     ],
 )

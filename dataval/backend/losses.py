@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dataval.errors import UnknownIdentityError
 from dataval.identity import identity, is_comparable
+from dataval.options import Options
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -28,10 +29,8 @@ __all__ = [
 ]
 
 
-class NamedLoss(BaseModel):
+class NamedLoss(Options):
     """Base of the losses that every backend knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
 

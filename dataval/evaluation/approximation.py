@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from dataval.checks import described, whole_numbers
 from dataval.data import as_data
+from dataval.methods.of_run import RunValuator
 from dataval.metrics.statistics import correlation, rank_correlation
 from dataval.training.program import Program
 from dataval.training.replay import Replay
@@ -155,7 +157,10 @@ def values_over_epochs(
 
 
 def _shared_replay(methods: Sequence[DataValuator], X_val: Any, y_val: Any) -> Replay:
-    replays = [method._question(X_val, y_val)[0] for method in methods]
+    for method in methods:
+        if not isinstance(method, RunValuator):
+            raise TypeError(f"values over the epochs need methods of a run, got {described(method)}")
+    replays: list[Replay] = [method._question(X_val, y_val)[0] for method in methods]
     if any(replay.run is not replays[0].run for replay in replays[1:]):
         raise ValueError(
             "the methods must share a run, so that they differ in nothing else: "
@@ -165,8 +170,8 @@ def _shared_replay(methods: Sequence[DataValuator], X_val: Any, y_val: Any) -> R
 
 
 def _checked_epochs(epochs: Sequence[int] | None, n_epochs: int) -> list[int]:
-    chosen = sorted(set(range(1, n_epochs + 1) if epochs is None else epochs))
-    if not chosen or chosen[0] < 1 or chosen[-1] > n_epochs:
+    chosen = sorted({*(range(1, n_epochs + 1) if epochs is None else whole_numbers("epochs", epochs))})
+    if chosen[0] < 1 or chosen[-1] > n_epochs:
         raise ValueError(f"epochs must be numbers from 1 to the run's {n_epochs}, got {epochs}")
     return chosen
 

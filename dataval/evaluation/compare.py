@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dataval.checks import folder_path, process_count, share, whole_number
 from dataval.data import Data, as_data
 from dataval.errors import ComparisonInterrupted, RunMismatchError
+from dataval.evaluation.arguments import (
+    GroundTruth,
+    Truth,
+    check_arrays,
+    check_methods,
+    check_seeds,
+    check_truth,
+)
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.memory import PeakMemory
 from dataval.metrics.agreement import leave_one_out_agreement
 from dataval.metrics.fidelity import SubsetTruth, linear_datamodeling_score
 from dataval.metrics.noise_detection import noise_detection
 from dataval.metrics.ranking import rank_samples
-from dataval.metrics.stability import rank_stability
+from dataval.metrics.stability import RankStability, rank_stability
 from dataval.metrics.statistics import check_values
 from dataval.progress import progress_bar
 from dataval.retraining.subsets import retrain_subsets
@@ -34,8 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 FloatArray = npt.NDArray[np.float64]
-Truth = SubsetTruth | FloatArray | str | None
-GroundTruth = int | str | SubsetTruth | Sequence[SubsetTruth] | npt.ArrayLike | None
 
 
 def compare(
@@ -47,7 +54,7 @@ def compare(
     *,
     is_noisy: npt.ArrayLike | None = None,
     ground_truth: GroundTruth = None,
-    seeds: Sequence[int] | int | None = None,
+    seeds: Sequence[int] | None = None,
     fraction: float = 0.01,
     n_bootstrap: int = 1000,
     n_jobs: int = 1,
@@ -56,8 +63,10 @@ def compare(
 ) -> Comparison:
     """Value the same samples by several methods and judge all of them alike.
 
-    Each learner is trained once a seed, and all methods of that learner share the run. A method that fails is
-    reported in its row, and the others go on.
+    Each learner is trained once a seed, and all methods of that learner share the run; methods of the samples
+    alone need no learner. A method that fails is reported in its row, and the others go on. Values and truths
+    may be partial (NaN, as of a leave-one-out of some samples): they are judged on the samples that they have,
+    and the comparison says how many.
 
     Parameters
     ----------
@@ -80,10 +89,10 @@ def compare(
         - an array ``(N,)`` or ``(n_seeds, N)``: the effect of leaving each sample out
           (`leave_one_out_agreement`);
         - a name: the values of that method are the truth, as in ``ground_truth="leave-one-out"``.
-    seeds : sequence of int, or int, optional
-        Training seeds; the first learner's own by default. A learner that builds its model also starts from
-        another initialisation for every seed; one that was given a model starts from that model's parameters.
-        A method with a parameter ``seed`` gets the same one.
+    seeds : sequence of int, optional
+        Training seeds, ``[3]`` for the one seed 3; the first learner's own by default. A learner that builds
+        its model also starts from another initialisation for every seed; one that was given a model starts from
+        that model's parameters. A method with a parameter ``seed`` gets the same one.
     fraction : float, default 0.01
         Share of the samples that each of the K subsets removes.
     n_bootstrap : int, default 1000
@@ -121,15 +130,21 @@ def compare(
     >>> print(dv.compare(methods, X, y, X_val, y_val, is_noisy=is_noisy, seeds=range(3)))
     """
     data, validation = as_data(X, y), as_data(X_val, y_val, "validation")
-    chosen = _check_methods(methods)
-    known_seeds = _check_seeds(seeds, chosen)
-    _check_arrays(chosen, len(data), len(known_seeds))
+    chosen = check_methods(methods)
+    known_seeds = check_seeds(seeds, chosen)
+    whole_number("n_bootstrap", n_bootstrap, minimum=0)
+    options = {
+        "fraction": share("fraction", fraction),
+        "n_jobs": process_count("n_jobs", n_jobs),
+        "folder": folder_path("folder", folder),
+    }
+    check_arrays(chosen, len(data), len(known_seeds))
     if is_noisy is not None:
         rank_samples(np.zeros(len(data)), is_noisy)
-    truths = _check_truth(ground_truth, chosen, len(data), len(known_seeds))
+    truths = check_truth(ground_truth, chosen, len(data), len(known_seeds))
     work = _Work(chosen, data, validation, known_seeds, truths)
     try:
-        _carry_out(work, fraction, n_jobs, folder, progress)
+        _carry_out(work, options, progress)
     except KeyboardInterrupt:
         raise ComparisonInterrupted(_judge(work, is_noisy, n_bootstrap)) from None
     return _judge(work, is_noisy, n_bootstrap)
@@ -162,17 +177,15 @@ class _Work:
 
 @dataclass
 class _Trained:
-    """A learner under one seed, with its run, or with what kept it from being trained."""
+    """A learner under one seed, with its run, or with what kept it from being trained; or no learner."""
 
-    learner: Learner
+    learner: Learner | None
     run: TrainingRun | None = None
     seconds: float | None = None
     error: str | None = None
 
 
-def _carry_out(
-    work: _Work, fraction: float, n_jobs: int, folder: str | Path | None, progress: bool | None
-) -> None:
+def _carry_out(work: _Work, options: dict[str, Any], progress: bool | None) -> None:
     with progress_bar("comparing", len(work.seeds) * len(work.methods), progress) as bar:
         for position, seed in enumerate(work.seeds):
             trained: dict[int, _Trained] = {}
@@ -187,12 +200,14 @@ def _carry_out(
                     _value(work, name, position, trained[id(method.learner)])
                 bar.update()
             if isinstance(work.truths[position], int):
-                options = {"fraction": fraction, "n_jobs": n_jobs, "folder": folder}
-                _find_truth(work, position, next(iter(trained.values())), options)
+                only = next(each for each in trained.values() if each.learner is not None)
+                _find_truth(work, position, only, options)
 
 
-def _train(work: _Work, learner: Learner, seed: int) -> _Trained:
+def _train(work: _Work, learner: Learner | None, seed: int) -> _Trained:
     """Train a learner under a seed, or take a run that one of its methods was fitted with."""
+    if learner is None:
+        return _Trained(None)
     seeded = copy(learner)
     seeded.training = (learner.training or Training()).model_copy(update={"seed": seed})
     result = _Trained(seeded)
@@ -239,7 +254,7 @@ def _value(work: _Work, name: str, position: int, trained: _Trained) -> None:
                 method.fit(work.data.inputs, work.data.targets, run=trained.run)
                 found = method.score(work.validation.inputs, work.validation.targets)
             seconds, peak = perf_counter() - start, memory.rise
-            work.values[name][position] = check_values(found)
+            work.values[name][position] = check_values(found, partial=True)
         except Exception as failure:  # noqa: BLE001 - reported in the method's row
             error = _describe(failure)
     work.outcomes[name][position] = Outcome(
@@ -254,7 +269,7 @@ def _find_truth(work: _Work, position: int, trained: _Trained, options: dict[str
     data, validation = work.data, work.validation
     try:
         work.truths[position] = retrain_subsets(
-            trained.learner,
+            trained.learner,  # type: ignore[arg-type]
             data.inputs,
             data.targets,
             validation.inputs,
@@ -276,9 +291,26 @@ def _judge(work: _Work, is_noisy: npt.ArrayLike | None, n_bootstrap: int) -> Com
         for position in positions:
             judged = _judged(work, name, position, is_noisy, n_bootstrap)
             work.outcomes[name][position] = work.outcomes[name][position].model_copy(update=judged)
-        stability = rank_stability(work.values[name][positions]) if len(positions) > 1 else None
-        results.append(MethodResult(name=name, outcomes=tuple(work.outcomes[name]), stability=stability))
-    return Comparison(work.seeds, tuple(results), work.values, tuple(work.problems))
+        outcomes, stability = tuple(work.outcomes[name]), _stability(work.values[name][positions])
+        results.append(MethodResult(name=name, outcomes=outcomes, stability=stability))
+    notes = _partial(work)
+    return Comparison(work.seeds, tuple(results), work.values, (*work.problems, *notes))
+
+
+def _stability(rows: FloatArray) -> RankStability | None:
+    """Return how far the seeds agree on the samples that all of them have values of."""
+    common = ~np.isnan(rows).any(axis=0)
+    return rank_stability(rows[:, common]) if len(rows) > 1 and common.any() else None
+
+
+def _partial(work: _Work) -> list[str]:
+    """Say which methods have values of some samples only."""
+    notes = []
+    for name, values in work.values.items():
+        counts = {int((~np.isnan(row)).sum()) for row in values} - {0}
+        if counts and min(counts) < len(work.data):
+            notes.append(f"{name} values {min(counts):,} of {len(work.data):,} samples, and is judged on those")
+    return notes
 
 
 def _judged(
@@ -286,100 +318,22 @@ def _judged(
 ) -> dict[str, Any]:
     values, truth = work.values[name][position], work.truths[position]
     judged: dict[str, Any] = {}
-    if is_noisy is not None:
-        judged["noise"] = noise_detection(values, is_noisy, n_bootstrap=n_bootstrap)
-    if isinstance(truth, SubsetTruth):
+    there = ~np.isnan(values)
+    if is_noisy is not None and _has_both(np.asarray(is_noisy)[there]):
+        judged["noise"] = noise_detection(values[there], np.asarray(is_noisy)[there], n_bootstrap=n_bootstrap)
+    if isinstance(truth, SubsetTruth) and there.all():
         judged["fidelity"] = linear_datamodeling_score(values, truth)
     if isinstance(truth, str):
         truth = work.values[truth][position] if work.is_valued(truth, position) and truth != name else None
-    if isinstance(truth, np.ndarray):
+    if isinstance(truth, np.ndarray) and (there & ~np.isnan(truth)).any():
         judged["agreement"] = leave_one_out_agreement(values, truth)
     return judged
 
 
+def _has_both(is_noisy: npt.NDArray[Any]) -> bool:
+    """Whether there are noisy and clean samples, so that there is something to detect."""
+    return bool(is_noisy.any() and not is_noisy.all())
+
+
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _check_methods(methods: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the methods, values that were passed in as arrays."""
-    if not isinstance(methods, Mapping) or not methods:
-        raise TypeError('methods must map names to methods: {"HyDRA": dv.HyDRA(learner), ...}')
-    chosen = {}
-    for name, method in methods.items():
-        if not isinstance(name, str):
-            raise TypeError(f"the name of a method must be a string, got {name!r}")
-        is_method = hasattr(method, "fit") and hasattr(method, "score")
-        if is_method and not isinstance(getattr(method, "learner", None), Learner):
-            raise TypeError(f"{name}: a method must have a dataval.Learner as its learner, {method!r} has none")
-        chosen[name] = method if is_method else np.asarray(method)
-    return chosen
-
-
-def _learners(methods: Mapping[str, Any]) -> list[Learner]:
-    """Return the different learners, in order."""
-    found = [method.learner for method in methods.values() if not isinstance(method, np.ndarray)]
-    return list({id(learner): learner for learner in found}.values())
-
-
-def _check_seeds(seeds: Sequence[int] | int | None, methods: Mapping[str, Any]) -> tuple[int, ...]:
-    if seeds is None:
-        learners = _learners(methods)
-        return ((learners[0].training or Training()).seed if learners else 0,)
-    given = np.atleast_1d(np.asarray(list(seeds) if isinstance(seeds, Sequence) else seeds))
-    chosen = tuple(given.tolist())
-    if not chosen or given.dtype.kind not in "iu" or min(chosen) < 0 or len({*chosen}) < len(chosen):
-        raise ValueError(f"seeds must be different whole numbers from 0, got {seeds!r}")
-    return chosen
-
-
-def _check_arrays(methods: Mapping[str, Any], n_samples: int, n_seeds: int) -> None:
-    for name, values in methods.items():
-        if isinstance(values, np.ndarray):
-            _check_rows(f"the values of {name}", values, n_samples, n_seeds)
-
-
-def _check_rows(what: str, values: npt.NDArray[Any], n_samples: int, n_seeds: int) -> None:
-    if values.shape not in {(n_samples,), (n_seeds, n_samples)}:
-        raise ValueError(
-            f"{what} must have shape ({n_samples},), or ({n_seeds}, {n_samples}) with one row a seed, "
-            f"got {values.shape}"
-        )
-    check_values(values.reshape(-1))
-
-
-def _check_truth(
-    truth: GroundTruth, methods: Mapping[str, Any], n_samples: int, n_seeds: int
-) -> list[Truth | int]:
-    """Return the truth of every seed, or the number of subsets to retrain without."""
-    if truth is None or isinstance(truth, int):
-        if truth is not None and len(_learners(methods)) != 1:
-            raise ValueError(
-                "retraining for the ground truth needs methods of one learner: compare those of each learner "
-                "apart, or pass the truth from retrain_subsets"
-            )
-        return [truth] * n_seeds
-    if isinstance(truth, str):
-        if truth not in methods:
-            raise ValueError(f"ground_truth={truth!r} is not one of the methods {list(methods)}")
-        return [truth] * n_seeds
-    return _given_truth(truth, n_samples, n_seeds)
-
-
-def _given_truth(truth: Any, n_samples: int, n_seeds: int) -> list[Truth | int]:
-    subsets = [truth] if isinstance(truth, SubsetTruth) else truth
-    if all(isinstance(each, SubsetTruth) for each in subsets):
-        if len(subsets) != n_seeds or any(each.n_samples != n_samples for each in subsets):
-            raise ValueError(
-                f"ground_truth must hold one SubsetTruth of {n_samples} samples for each of {n_seeds} seeds: "
-                "what retraining does depends on the seed"
-            )
-        return list(subsets)
-    effects = np.asarray(truth)
-    if n_seeds > 1 and effects.ndim == 1:
-        raise ValueError(
-            f"ground_truth has shape {effects.shape} and there are {n_seeds} seeds: give one row a seed, as "
-            "the effect of leaving a sample out depends on it"
-        )
-    _check_rows("ground_truth", effects, n_samples, n_seeds)
-    return list(np.broadcast_to(effects, (n_seeds, n_samples)).astype(np.float64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,15 +13,18 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dataval.backend.registry import framework_settings
+from dataval.checks import described, folder_path, one_of, process_count, real_number, seed_list, share
 from dataval.data import Data, as_data
 from dataval.metrics.statistics import Interval, check_values, mean_interval
-from dataval.objectives.utility import UtilityLike, make_utility
+from dataval.objectives.utility import Utility, UtilityLike, make_utility
+from dataval.retraining.removals import check_removals
 from dataval.retraining.retrain import retrain_without
 from dataval.retraining.subsets import utility_key
 from dataval.training.config import Training
+from dataval.training.learner import Learner
 
 if TYPE_CHECKING:
-    from dataval.training.learner import Learner
+    from dataval.training.replay import Replay
 
 __all__ = ["RemovalCurve", "addition_curve", "removal_curve"]
 
@@ -153,7 +157,7 @@ def removal_curve(
         ``"loss"``, ``"accuracy"``, the name of a scikit-learn scorer, or a function (outputs, targets) ->
         number on NumPy arrays.
     seeds : sequence of int
-        Training seeds, which also draw the random orders.
+        Training seeds, which also draw the random orders; ``[3]`` for the one seed 3.
     confidence : float, default 0.95
         Level of the intervals over the seeds.
     n_jobs : int, default 1
@@ -190,8 +194,17 @@ def removal_curve(
     >>> curve = dv.evaluation.removal_curve(values, learner, X, y, X_test, y_test)
     >>> print(curve.area_between)
     """
-    work = _Curve("removal", order, shares, seeds, confidence)
-    return work.draw(values, learner, as_data(X, y), X_val, y_val, utility, n_jobs, folder)
+    return _train_again(
+        learner,
+        _Order.of("removal", order, shares),
+        values,
+        (X, y, X_val, y_val),
+        utility=utility,
+        seeds=seeds,
+        confidence=confidence,
+        n_jobs=n_jobs,
+        folder=folder,
+    )
 
 
 @framework_settings()
@@ -231,73 +244,37 @@ def addition_curve(
     InvalidDataError, InvalidModelError, ValueError
         As `removal_curve`.
     """
-    work = _Curve("addition", order, shares, seeds, confidence)
-    return work.draw(values, learner, as_data(X, y), X_val, y_val, utility, n_jobs, folder)
+    return _train_again(
+        learner,
+        _Order.of("addition", order, shares),
+        values,
+        (X, y, X_val, y_val),
+        utility=utility,
+        seeds=seeds,
+        confidence=confidence,
+        n_jobs=n_jobs,
+        folder=folder,
+    )
 
 
-class _Curve:
-    """What is to be removed and in which order, checked."""
+@dataclass(frozen=True)
+class _Order:
+    """What is to be removed, or trained on alone, and in which order."""
 
-    def __init__(
-        self, kind: Kind, order: Order, shares: Sequence[float], seeds: Sequence[int], confidence: float
-    ) -> None:
-        chosen = sorted({float(share) for share in shares})
-        top = 1.0 if kind == "addition" else 1.0 - 1e-12
-        if not chosen or not (chosen[0] > 0 and chosen[-1] <= top):
-            raise ValueError(f"shares must lie between 0 and 1, got {shares!r}")
-        if order not in ("lowest", "highest"):
-            raise ValueError(f"order must be 'lowest' or 'highest', got {order!r}")
-        if len(seeds) == 0 or len({*seeds}) < len(seeds):
-            raise ValueError(f"seeds must be different numbers, at least one, got {seeds!r}")
-        if not 0.0 < confidence < 1.0:
-            raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-        self.kind, self.order, self.confidence = kind, order, confidence
-        self.shares = (0.0, *chosen) if kind == "removal" else tuple(chosen)
-        self.seeds = tuple(int(seed) for seed in seeds)
+    kind: Kind
+    order: Order
+    shares: tuple[float, ...]
 
-    def draw(
-        self,
-        values: npt.ArrayLike,
-        learner: Learner,
-        data: Data,
-        X_val: Any,
-        y_val: Any,
-        utility: UtilityLike,
-        n_jobs: int,
-        folder: str | Path | None,
-    ) -> RemovalCurve:
-        rows = _rows(values, len(data), len(self.seeds))
-        validation = as_data(X_val, y_val, "validation")
-        by_value, at_random = [], []
-        for row, seed in zip(rows, self.seeds, strict=True):
-            seeded = copy(learner)
-            seeded.training = (learner.training or Training()).model_copy(update={"seed": seed})
-            replay = seeded.prepare(data.inputs, data.targets)
-            backend = replay.program.backend
-            measure = make_utility(utility, backend, validation, loss=learner.loss)
-            found = retrain_without(
-                replay.program,
-                replay.initial,
-                np.stack(list(self._masks(row, seed))),
-                measure,
-                key="" if folder is None else utility_key(replay, validation, measure),
-                n_jobs=n_jobs,
-                folder=None if folder is None else Path(folder),
-                progress=learner.progress,
-            ).tolist()
-            by_value.append(tuple(found[: len(self.shares)]))
-            at_random.append(tuple(found[len(self.shares) :]))
-        return RemovalCurve(
-            kind=self.kind,
-            order=self.order,
-            utility=measure.name,
-            greater_is_better=measure.greater_is_better,
-            confidence=self.confidence,
-            shares=self.shares,
-            seeds=self.seeds,
-            by_value=tuple(by_value),
-            at_random=tuple(at_random),
-        )
+    @classmethod
+    def of(cls, kind: Kind, order: Order, shares: Sequence[float]) -> _Order:
+        """Check the arguments of a curve."""
+        one_of("order", order, ("lowest", "highest"))
+        chosen = _checked_shares(shares, 1.0 if kind == "addition" else 1.0 - 1e-12)
+        return cls(kind, order, (0.0, *chosen) if kind == "removal" else chosen)
+
+    def masks(self, values: FloatArray, seed: int) -> npt.NDArray[np.bool_]:
+        """Return which samples each run is without: first in the order of the values, then at random."""
+        return np.stack(list(self._masks(values, seed)))
 
     def _masks(self, values: FloatArray, seed: int) -> Iterator[npt.NDArray[np.bool_]]:
         """Yield which samples each run is without: first in the order of the values, then at random."""
@@ -306,10 +283,81 @@ class _Curve:
         ascending = shuffled[np.argsort(values[shuffled], kind="stable")]
         ordered = ascending if self.order == "lowest" else ascending[::-1]
         for first in (ordered, rng.permutation(n)):
-            for share in self.shares:
+            for part in self.shares:
                 chosen = np.zeros(n, dtype=bool)
-                chosen[first[: round(share * n)]] = True
+                chosen[first[: round(part * n)]] = True
                 yield chosen if self.kind == "removal" else ~chosen
+
+
+def _checked_shares(shares: Sequence[float], top: float) -> tuple[float, ...]:
+    if isinstance(shares, str) or np.ndim(shares) != 1 or not len(shares):
+        raise ValueError(f"shares must be a sequence of numbers between 0 and 1, got {described(shares)}")
+    chosen = tuple(sorted({real_number(f"shares[{i}]", share) for i, share in enumerate(shares)}))
+    if not (chosen[0] > 0 and chosen[-1] <= top):
+        raise ValueError(f"shares must lie between 0 and 1, got {described(shares)}")
+    return chosen
+
+
+def _train_again(
+    learner: Learner,
+    order: _Order,
+    values: npt.ArrayLike,
+    samples: tuple[Any, Any, Any, Any],
+    *,
+    utility: UtilityLike,
+    seeds: Sequence[int],
+    confidence: float,
+    n_jobs: int,
+    folder: str | Path | None,
+) -> RemovalCurve:
+    """Train under every seed without, or only on, growing shares of the samples."""
+    if not isinstance(learner, Learner):
+        raise TypeError(f"learner must be a dataval.Learner, got {described(learner)}")
+    chosen, level = seed_list(seeds), share("confidence", confidence)
+    options = {"n_jobs": process_count("n_jobs", n_jobs), "folder": folder_path("folder", folder)}
+    X, y, X_val, y_val = samples
+    data, validation = as_data(X, y), as_data(X_val, y_val, "validation")
+    rows = _rows(values, len(data), len(chosen))
+    by_value, at_random = [], []
+    for row, seed in zip(rows, chosen, strict=True):
+        replay, removed = _seeded(learner, seed).prepare(data.inputs, data.targets), order.masks(row, seed)
+        check_removals(replay.program, removed)
+        judge = make_utility(utility, replay.program.backend, validation, loss=learner.loss)
+        found = _utilities(replay, removed, judge, validation, learner.progress, options)
+        by_value.append(tuple(found[: len(order.shares)]))
+        at_random.append(tuple(found[len(order.shares) :]))
+    return RemovalCurve(
+        kind=order.kind,
+        order=order.order,
+        utility=judge.name,
+        greater_is_better=judge.greater_is_better,
+        confidence=level,
+        shares=order.shares,
+        seeds=chosen,
+        by_value=tuple(by_value),
+        at_random=tuple(at_random),
+    )
+
+
+def _seeded(learner: Learner, seed: int) -> Learner:
+    seeded = copy(learner)
+    seeded.training = (learner.training or Training()).model_copy(update={"seed": seed})
+    return seeded
+
+
+def _utilities(
+    replay: Replay,
+    removed: npt.NDArray[np.bool_],
+    judge: Utility,
+    validation: Data,
+    progress: bool | None,
+    options: dict[str, Any],
+) -> list[float]:
+    key = "" if options["folder"] is None else utility_key(replay, validation, judge)
+    found = retrain_without(
+        replay.program, replay.initial, removed, judge, key=key, progress=progress, **options
+    )
+    return [float(utility) for utility in found]
 
 
 def _rows(values: npt.ArrayLike, n_samples: int, n_seeds: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Valuation methods: each a question about one recorded run."""
+"""Valuation methods: each a question about a run, about states, about what is trained again, or about data."""
 
 from dataval.methods.area_under_margin import AreaUnderMargin
 from dataval.methods.base import DataValuator

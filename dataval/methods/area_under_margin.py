@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Data
-from dataval.methods.base import DataValuator
+from dataval.methods.of_run import RunValuator
 from dataval.objectives.logits import batch_logits, check_classifier, margins
 from dataval.training.learner import Learner
 from dataval.training.program import Program
@@ -15,7 +15,7 @@ from dataval.training.replay import Replay
 __all__ = ["AreaUnderMargin"]
 
 
-class AreaUnderMargin(DataValuator):
+class AreaUnderMargin(RunValuator):
     r"""A sample's mean margin over the epochs.
 
     .. math:: \mathrm{value}_j = \frac{1}{E}\sum_{e=1}^{E}

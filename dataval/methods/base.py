@@ -1,24 +1,22 @@
-"""What every valuation method is: fit, score, attribute."""
+"""What every valuation method is: fit, score, attribute, verify."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.registry import framework_settings
-from dataval.data import Data, as_data
-from dataval.errors import InvalidDataError
+from dataval.checks import folder_path, process_count, whole_number
+from dataval.data import Data
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
-from dataval.retraining.subsets import retrain_subsets_of
-from dataval.training.learner import Learner
-from dataval.training.program import Program
-from dataval.training.recording import carry_out
+from dataval.metrics.statistics import check_values
+from dataval.objectives.validation import ValidationObjective
+from dataval.retraining.subsets import draw_subsets, retrain_subsets_of
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
 
@@ -28,26 +26,31 @@ __all__ = ["DataValuator"]
 class DataValuator(BaseEstimator, ABC):
     """Base of the valuation methods.
 
-    ``fit`` trains and records a run, or adopts one; ``score`` answers with one value a training sample.
-    Values are float64 in the unit of the validation objective. **Positive: the sample helps**, the objective
-    would rise without it. Negative: it hurts.
+    ``fit`` takes the training samples, and trains what the method needs; ``score`` answers with one value a
+    training sample. Values are float64 in the unit of the validation objective. **Positive: the sample helps**,
+    the objective would rise without it. Negative: it hurts.
 
-    Subclasses implement `_score`, and `_attribute` where values of single validation samples exist; they may
-    check what they need in `_prepare`.
+    A method asks its question of one source: of a recorded run (`RunValuator`), of states of the parameters
+    (`StateValuator`), of the samples alone (`DataOnlyValuator`), or of what can be trained again
+    (`LeaveOneOut`). Subclasses of these implement `_score`, and `_attribute` where values of single validation
+    samples exist.
 
     Attributes
     ----------
-    run_ : TrainingRun
-        The recorded run, to be shared with other methods.
+    run_ : TrainingRun or None
+        The recorded run, to be shared with other methods; None where the method needs none.
     diagnostics_ : dict
         What the last call of `score` or `attribute` noticed.
     """
 
-    learner: Learner
+    needs: ClassVar[str]
+    """What the method asks its question of, as messages name it."""
 
-    @framework_settings()
+    learner: Any
+
+    @abstractmethod
     def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
-        """Train the learner and record the run, or adopt a run recorded before.
+        """Take the training samples, and train what the method needs, or adopt a run recorded before.
 
         Parameters
         ----------
@@ -69,18 +72,6 @@ class DataValuator(BaseEstimator, ABC):
         RunMismatchError
             If `run` was recorded with something else.
         """
-        if not isinstance(self.learner, Learner):
-            raise TypeError(
-                f"{type(self).__name__} needs a dataval.Learner, got {type(self.learner).__name__}: wrap the "
-                "model in Learner(model, loss=..., training=...)"
-            )
-        replay = self.learner.prepare(X, y, run=run)
-        self._prepare(replay.program)
-        if run is None:
-            carry_out(replay.program, replay.run, progress=self.learner.progress)
-        replay.check_complete()
-        self._replay, self.run_ = replay, replay.run
-        return self
 
     @framework_settings()
     def score(self, X: Any, y: Any) -> NDArray[np.float64]:
@@ -181,51 +172,41 @@ class DataValuator(BaseEstimator, ABC):
         ValueError
             If a subset would be empty or everything, or there are fewer than three.
         """
-        replay, data = self._question(X, y)
-        if values is None:
-            values = self._score(replay, data)
+        prepared = self._trained_again()
+        options: dict[str, Any] = {
+            "n_jobs": process_count("n_jobs", n_jobs),
+            "group_size": None if group_size is None else whole_number("group_size", group_size, minimum=1),
+            "folder": folder_path("folder", folder),
+        }
+        source, validation = self._question(X, y)
+        objective = getattr(self, "objective", None)
+        ValidationObjective(prepared.program.backend, validation, objective)  # raises if it can't be evaluated
+        removed = draw_subsets(prepared.run.n_samples, n_subsets, fraction, seed)
+        judged = self._score(source, validation) if values is None else check_values(values)
+        if len(judged) != prepared.run.n_samples:
+            raise ValueError(f"values must have shape ({prepared.run.n_samples},), got {judged.shape}")
         truth = retrain_subsets_of(
-            replay,
-            data,
-            objective=getattr(self, "objective", None),
-            n_subsets=n_subsets,
-            fraction=fraction,
-            seed=seed,
-            n_jobs=n_jobs,
-            group_size=group_size,
-            folder=folder,
+            prepared,
+            validation,
+            objective=objective,
+            removed=removed,
             progress=self.learner.progress,
+            **options,
         )
-        return linear_datamodeling_score(values, truth, seed=seed)
-
-    def _prepare(self, program: Program) -> None:
-        """Check what the method needs, before any training."""
+        return linear_datamodeling_score(judged, truth, seed=seed)
 
     @abstractmethod
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]: ...
+    def _score(self, source: Any, validation: Data) -> NDArray[np.float64]:
+        """Return the value of every training sample, shape ``(N,)``."""
 
-    def _attribute(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _attribute(self, source: Any, validation: Data) -> NDArray[np.float64]:
+        """Return the value of every training sample for every validation sample, shape ``(n_val, N)``."""
         raise TypeError(f"{type(self).__name__} gives no values for single validation samples: use score")
 
-    def _question(self, X: Any, y: Any) -> tuple[Replay, Data]:
-        check_is_fitted(self, "run_")
-        data = as_data(X, y, "validation")
-        self._check_like_training(data)
-        return self._replay, data
+    @abstractmethod
+    def _question(self, X: Any, y: Any) -> tuple[Any, Data]:
+        """Return the source that the question is asked of, and the validation samples, checked."""
 
-    def _check_like_training(self, data: Data) -> None:
-        """Raise if validation inputs are shaped otherwise than the training inputs."""
-        training = dict(self._replay.program.data.leaves())
-        validation = dict(data.leaves())
-        del training["y"], validation["y"]
-        if validation.keys() != training.keys():
-            raise InvalidDataError(
-                f"the validation inputs hold {list(validation)}, the training inputs {list(training)}: they "
-                "must be the same"
-            )
-        for name, leaf in validation.items():
-            if leaf.ndim != training[name].ndim:
-                raise InvalidDataError(
-                    f"the validation {name} has shape {leaf.shape}, the training {name} "
-                    f"{training[name].shape}: they must have as many axes"
-                )
+    @abstractmethod
+    def _trained_again(self) -> Replay:
+        """Return the program that `verify` retrains, with its run."""

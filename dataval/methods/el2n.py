@@ -6,17 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Data
-from dataval.methods.base import DataValuator
 from dataval.methods.early_epoch import check_epoch, state_after
+from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.logits import check_classifier, logits_at, probabilities
 from dataval.training.learner import Learner
 from dataval.training.program import Program
-from dataval.training.replay import Replay
 
 __all__ = ["EL2N"]
 
 
-class EL2N(DataValuator):
+class EL2N(StateValuator):
     r"""Minus the norm of a sample's error vector after a few epochs.
 
     .. math:: \mathrm{value}_j = -\lVert p(x_j;\theta) - \mathrm{onehot}(y_j)\rVert_2
@@ -56,8 +55,8 @@ class EL2N(DataValuator):
         check_epoch(self.epoch, program.training)
         check_classifier(program, type(self).__name__)
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
-        logits, labels = logits_at(replay.program, state_after(replay, self.epoch))
+    def _score(self, states: States, validation: Data) -> NDArray[np.float64]:
+        logits, labels = logits_at(states.program, state_after(states, self.epoch))
         errors = probabilities(logits)
         errors[np.arange(len(labels)), labels] -= 1.0
         return np.asarray(-np.linalg.norm(errors, axis=1))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Data
-from dataval.methods.base import DataValuator
+from dataval.methods.of_run import RunValuator
 from dataval.objectives.logits import batch_logits, check_classifier
 from dataval.training.learner import Learner
 from dataval.training.program import Program
@@ -15,7 +15,7 @@ from dataval.training.replay import Replay
 __all__ = ["ForgettingEvents"]
 
 
-class ForgettingEvents(DataValuator):
+class ForgettingEvents(RunValuator):
     r"""Minus the number of times that training forgot a sample.
 
     .. math:: \mathrm{value}_j =

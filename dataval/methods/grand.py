@@ -6,17 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Data
-from dataval.methods.base import DataValuator
 from dataval.methods.early_epoch import check_epoch, state_after
+from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
 from dataval.training.learner import Learner
 from dataval.training.program import Program
-from dataval.training.replay import Replay
 
 __all__ = ["GraNd"]
 
 
-class GraNd(DataValuator):
+class GraNd(StateValuator):
     r"""Minus the norm of a sample's gradient after a few epochs.
 
     .. math:: \mathrm{value}_j = -\lVert\nabla\ell_j(\theta)\rVert_2
@@ -51,6 +50,6 @@ class GraNd(DataValuator):
     def _prepare(self, program: Program) -> None:
         check_epoch(self.epoch, program.training)
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
-        samples = TrainingSamples(replay.program, state_after(replay, self.epoch))
+    def _score(self, states: States, validation: Data) -> NDArray[np.float64]:
+        samples = TrainingSamples(states.program, state_after(states, self.epoch))
         return -np.sqrt(samples.squared_norms())

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import ObjectiveFunction
+from dataval.checks import flag, whole_number
 from dataval.data import Data
 from dataval.errors import ChaoticTrainingWarning
-from dataval.methods.base import DataValuator
+from dataval.methods.of_run import RunValuator
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
@@ -25,7 +26,7 @@ _CHAOS = 1e3
 _ATTRIBUTE_BYTES = 2**28
 
 
-class HyDRA(DataValuator):
+class HyDRA(RunValuator):
     r"""Hypergradient data relevance analysis.
 
     .. math:: \mathrm{value}_j = -\frac{\mathrm d F(\theta_T)}{\mathrm d w_j}
@@ -92,9 +93,9 @@ class HyDRA(DataValuator):
         self.chunk_size = chunk_size
 
     def _prepare(self, program: Program) -> None:
-        if self.chunk_size is not None and self.chunk_size < 1:
-            raise ValueError(f"chunk_size must be at least 1, got {self.chunk_size}")
-        if self.hessian:
+        if self.chunk_size is not None:
+            whole_number("chunk_size", self.chunk_size, minimum=1)
+        if flag("hessian", self.hessian):
             program.check_second_order()
 
     def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:

@@ -13,26 +13,26 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
+from dataval.checks import one_of, real_number, whole_number
 from dataval.curvature.operator import Curvature, sample_scale
 from dataval.curvature.system import LinearSystem
 from dataval.data import Data
 from dataval.errors import SolverWarning
-from dataval.methods.base import DataValuator
+from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import CurvatureKind, TrainingSamples
-from dataval.objectives.utility import PerSample
+from dataval.objectives.utility import SampleObjectives
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.solvers import Solver, as_solver
 from dataval.training.learner import Learner
 from dataval.training.program import Program
-from dataval.training.replay import Replay
 
 __all__ = ["InfluenceFunction"]
 
 FloatArray = NDArray[np.float64]
 
 
-class InfluenceFunction(DataValuator):
+class InfluenceFunction(StateValuator):
     r"""Influence functions at the parameters that training ended with.
 
     .. math:: \mathrm{value}_j = s\,\nabla F(\theta)^\top (C + \lambda I + \delta I)^{-1}\,\nabla\ell_j(\theta)
@@ -47,8 +47,11 @@ class InfluenceFunction(DataValuator):
     Model and losses are in evaluation mode: no dropout, running statistics held fixed.
 
     `score` solves one linear system, whatever the number of samples; `attribute` one for every validation
-    sample, side by side. A run of a network ends far from a minimum, so the values only sketch what retraining
-    does: choose `HyDRA` for this run, `LeaveOneOut` for the truth, and ``verify`` to see how far to trust them.
+    sample, side by side. The mean of its rows is `score` up to the
+    solver's tolerance.
+
+    A run of a network ends far from a minimum, so the values only sketch what retraining does: choose `HyDRA`
+    for this run, `LeaveOneOut` for the truth, and ``verify`` to see how far to trust them.
 
     Parameters
     ----------
@@ -138,14 +141,11 @@ class InfluenceFunction(DataValuator):
         return sample_scale(self._replay.program) * energies
 
     def _prepare(self, program: Program) -> None:
-        if self.curvature not in {"hessian", "gauss_newton"}:
-            raise ValueError(f"curvature must be 'hessian' or 'gauss_newton', got {self.curvature!r}")
-        if not (np.isfinite(self.damping) and self.damping >= 0):
-            raise ValueError(f"damping must be a number from 0, got {self.damping}")
-        if self.normalize not in {False, True, "theta", "loss"}:
-            raise ValueError(f"normalize must be a bool, 'theta' or 'loss', got {self.normalize!r}")
-        if self.chunk_size is not None and self.chunk_size < 1:
-            raise ValueError(f"chunk_size must be at least 1, got {self.chunk_size}")
+        one_of("curvature", self.curvature, ("hessian", "gauss_newton"))
+        real_number("damping", self.damping, minimum=0)
+        one_of("normalize", self.normalize, (False, True, "theta", "loss"))
+        if self.chunk_size is not None:
+            whole_number("chunk_size", self.chunk_size, minimum=1)
         solver = as_solver(self.solver)
         solver.check_size(program.backend.signature.n_parameters)
         if solver.name != "identity":
@@ -159,25 +159,28 @@ class InfluenceFunction(DataValuator):
         samples = TrainingSamples(program, program.initial_state())
         samples.check_gauss_newton()
 
-    def _score(self, replay: Replay, validation: Data) -> FloatArray:
-        objective = self._objective(replay, validation)
-        gradient = replay.program.backend.arrays.to_numpy(objective.gradient(replay.final)[0])
-        with self._system(replay) as system:
+    def _score(self, states: States, validation: Data) -> FloatArray:
+        objective = self._objective(states, validation)
+        gradient = states.program.backend.arrays.to_numpy(objective.gradient(states.final)[0])
+        with self._system(states) as system:
             values = system.values(gradient.astype(np.float64)[None])[0]
-            return self._normalised(values, gradient[None], system)
+            return self._normalised(values, gradient[None], system, sample_scale(states.program))
 
-    def _attribute(self, replay: Replay, validation: Data) -> FloatArray:
-        objective = self._objective(replay, validation)
-        PerSample(objective)  # refuses an objective that is a single number
-        blocks, gradients, to_numpy = [], [], replay.program.backend.arrays.to_numpy
-        with self._system(replay) as system:
+    def _attribute(self, states: States, validation: Data) -> FloatArray:
+        objective = self._objective(states, validation)
+        SampleObjectives(objective)  # refuses an objective that is a single number
+        blocks, gradients, to_numpy = [], [], states.program.backend.arrays.to_numpy
+        with self._system(states) as system:
             for block in system.blocks(len(validation)):
-                rows = to_numpy(objective.gradients(replay.final, block)[0]).astype(np.float64)
+                rows = to_numpy(objective.gradients(states.final, block)[0]).astype(np.float64)
                 blocks.append(system.values(rows))
                 gradients.append(np.linalg.norm(rows, axis=1, keepdims=True))
-            return self._normalised(np.concatenate(blocks), np.concatenate(gradients), system)
+            values, norms = np.concatenate(blocks), np.concatenate(gradients)
+            return self._normalised(values, norms, system, sample_scale(states.program))
 
-    def _normalised(self, values: FloatArray, gradients: FloatArray, system: LinearSystem) -> FloatArray:
+    def _normalised(
+        self, values: FloatArray, gradients: FloatArray, system: LinearSystem, scale: float
+    ) -> FloatArray:
         """Divide by the norms that `normalize` asks for; of `gradients` only the rows' norms matter."""
         if self.normalize is False:
             return values
@@ -185,21 +188,21 @@ class InfluenceFunction(DataValuator):
         divisors = np.sqrt(np.maximum(energies, 0.0)) if self.normalize == "loss" else norms
         if self.normalize is True and as_solver(self.solver).name == "identity":
             rows = np.linalg.norm(gradients, axis=1)
-            divisors = sample_scale(self._replay.program) * divisors * _column(rows, values)
+            divisors = scale * divisors * _column(rows, values)
         return np.asarray(values / np.where(divisors > 0, divisors, np.inf))
 
-    def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:
+    def _objective(self, states: States, validation: Data) -> ValidationObjective:
         return ValidationObjective(
-            replay.program.backend, validation, self.objective, self.chunk_size or CHUNK_SIZE
+            states.program.backend, validation, self.objective, self.chunk_size or CHUNK_SIZE
         )
 
     @contextmanager
-    def _system(self, replay: Replay) -> Iterator[LinearSystem]:
+    def _system(self, states: States) -> Iterator[LinearSystem]:
         """Hand out the linear system at the final parameters; afterwards report how its solutions went."""
-        samples = TrainingSamples(replay.program, replay.final, self.chunk_size)
+        samples = TrainingSamples(states.program, states.final, self.chunk_size)
         with progress_bar("products with the curvature", None, self.learner.progress) as bar:
-            curvature = Curvature(samples, replay.program, self.curvature, self.damping, bar.update)
-            system = LinearSystem(as_solver(self.solver), curvature, samples, sample_scale(replay.program))
+            curvature = Curvature(samples, states.program, self.curvature, self.damping, bar.update)
+            system = LinearSystem(as_solver(self.solver), curvature, samples, sample_scale(states.program))
             yield system
         self.diagnostics_ = system.diagnostics()
         for problem in system.problems:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,12 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
-from dataval.data import Data
+from dataval.checks import described, folder_path, one_of, process_count, seed_list, whole_number, whole_numbers
 from dataval.methods.base import DataValuator
-from dataval.objectives.utility import PerSample, make_utility
-from dataval.objectives.validation import ValidationObjective
+from dataval.methods.matching import as_validation
+from dataval.methods.of_run import record
+from dataval.retraining.again import Retraining, RetrainingOptions, Utilities
 from dataval.retraining.estimators import EstimatorRetraining, is_estimator
-from dataval.retraining.retrain import Measure, retrain, retrain_without, retraining_key
+from dataval.retraining.learners import LearnerRetraining, check_learner_removals
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay
@@ -45,11 +46,14 @@ class LeaveOneOut(DataValuator):
     ----------
     learner : Learner or scikit-learn estimator
         A classifier or regressor of scikit-learn is cloned and fitted once a sample, in parallel with `n_jobs`.
+        Where it has a `random_state` of None, also inside of others, the same one is held fixed for all fits.
+        A fit that fails costs that sample its value (NaN, with a `RetrainingWarning`), not the others.
     indices : sequence of int, optional
         The samples to leave out; all by default. The values of others are NaN.
     seeds : sequence of int, optional
         Average over training with each of these seeds (of batches and random draws, and of the initialisation
-        where a callable builds the model) instead of the run's own. An estimator's `random_state`.
+        where a callable builds the model) instead of the run's own: a sequence, also of one. An estimator's
+        `random_state`, also inside of others.
     mode : {"weight", "removal"}, default "weight"
         ``"weight"`` gives the sample weight 0 in otherwise equal batches, which is what derivatives are about.
         ``"removal"`` trains on the data really without it, one run at a time: batches are drawn anew, so that
@@ -59,18 +63,19 @@ class LeaveOneOut(DataValuator):
         on NumPy arrays where greater is better (for an estimator: (estimator, X, y) -> number). An estimator's
         loss is the log loss of its probabilities, or the mean squared error.
     objective : callable, optional
-        What ``"loss"`` averages, as for `HyDRA`; the learner's loss by default.
+        What ``"loss"`` averages, as for `HyDRA`; the learner's loss by default. Not for estimators.
     n_jobs : int, default 1
         Processes that train in parallel (joblib); -1 for as many as there are cores.
     group_size : int, optional
-        Runs that are trained at once; from a memory budget by default. Changes values by rounding only.
+        Runs that are trained at once; from a memory budget by default. Changes values by rounding only. Not for
+        estimators.
     folder : path, optional
-        Where finished runs' results are kept and looked up; ignored for estimators.
+        Where finished runs' results are kept and looked up. Not for estimators.
 
     Attributes
     ----------
-    run_ : TrainingRun
-        Of a learner. It plays no part but for its weights and its start.
+    run_ : TrainingRun or None
+        Of a learner; None for an estimator. It plays no part but for its weights and its start.
     diagnostics_ : dict
         ``"standard_error"``: of the mean over `seeds`, shape ``(N,)``, NaN for a single seed; ``"utility"``:
         the utility when trained on everything, shape ``(n_seeds,)``.
@@ -80,6 +85,8 @@ class LeaveOneOut(DataValuator):
     >>> truth = dv.LeaveOneOut(learner, indices=range(100), folder="retrained").fit(X, y, run=run)
     >>> truth.score(X_val, y_val)[:100]
     """
+
+    needs: ClassVar[str] = "what can be trained again without some of its samples"
 
     def __init__(
         self,
@@ -104,13 +111,15 @@ class LeaveOneOut(DataValuator):
         self.group_size = group_size
         self.folder = folder
 
+    @framework_settings()
     def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
         """Train the learner and record the run, or adopt a run; an estimator is only checked.
 
         Parameters
         ----------
         X, y
-            Training inputs and targets.
+            Training inputs and targets; for an estimator whatever it takes (arrays, data frames, sparse
+            matrices, lists).
         run : TrainingRun, optional
             As for `DataValuator.fit`; not for estimators.
 
@@ -121,44 +130,18 @@ class LeaveOneOut(DataValuator):
         Raises
         ------
         InvalidDataError, InvalidModelError, RunMismatchError
-            As `DataValuator.fit`.
+            As `DataValuator.fit`; before any training.
         IndexError
             If there is no such sample as one of `indices`.
+        TypeError, ValueError
+            If an option makes no sense, or none for an estimator.
         """
-        self._check_options()
-        if not is_estimator(self.learner):
-            return super().fit(X, y, run=run)
-        if run is not None:
-            raise TypeError("an estimator of scikit-learn has no recorded run: leave run out")
-        self._estimator = EstimatorRetraining(self.learner, X, y)
-        self._left_out(self._estimator.n)
-        self.run_: TrainingRun | None = None  # type: ignore[assignment]
-        return self
-
-    def score(self, X: Any, y: Any) -> FloatArray:
-        """Return the value of every left-out sample for a validation set, NaN for the others.
-
-        Parameters
-        ----------
-        X, y
-            Validation inputs and targets.
-
-        Returns
-        -------
-        ndarray of float64, shape (N,)
-
-        Raises
-        ------
-        InvalidDataError
-            If the validation data don't fit, or the utility can't be evaluated on them.
-        """
-        if not is_estimator(self.learner):
-            return super().score(X, y)
-        left_out = self._left_out(self._estimator.n)
-        results = self._estimator.utilities(
-            left_out, X, y, utility=self.utility, seeds=self.seeds, n_jobs=self.n_jobs
+        self._options()
+        self._retraining = (
+            self._of_estimator(X, y, run) if is_estimator(self.learner) else self._of_run(X, y, run)
         )
-        return self._values(results.utilities, results.greater_is_better, left_out, self._estimator.n)
+        self.run_ = None if is_estimator(self.learner) else self._retraining.replay().run
+        return self
 
     @framework_settings()
     def self_scores(self) -> FloatArray:
@@ -175,77 +158,58 @@ class LeaveOneOut(DataValuator):
         TypeError
             For estimators of scikit-learn.
         """
-        self._check_is_learner()
-        replay = self._replay
-        data, left_out = replay.program.data, self._left_out(replay.run.n_samples)
-        found = self._retrain(replay, data, lambda one: PerSample(self._loss(one, data)), "own losses")
+        data = self._trained_again().program.data
+        left_out = self._left_out(len(data))
+        found = self._retraining.single_losses(_one_by_one(left_out, len(data)), data, self._options())
         own = found[..., left_out]
         values = np.diagonal(own[:, 1:], axis1=1, axis2=2) - own[:, 0]
-        return _spread(values.mean(axis=0), left_out, replay.run.n_samples)
+        return _spread(values.mean(axis=0), left_out, len(data))
 
-    def _score(self, replay: Replay, validation: Data) -> FloatArray:
-        def measure(one: Replay) -> Any:
-            return make_utility(
-                self.utility,
-                one.program.backend,
-                validation,
-                objective=self.objective,
-                loss=self.learner.loss,
+    def _of_estimator(self, X: Any, y: Any, run: TrainingRun | None) -> Retraining:
+        if run is not None:
+            raise TypeError("an estimator of scikit-learn has no recorded run: leave run out")
+        retraining = EstimatorRetraining(self.learner, X, y)
+        retraining.check(self._removed(retraining.n_samples), self._options())
+        return retraining
+
+    def _of_run(self, X: Any, y: Any, run: TrainingRun | None) -> Retraining:
+        if not isinstance(self.learner, Learner):
+            raise TypeError(
+                f"LeaveOneOut needs a dataval.Learner, or a classifier or regressor of scikit-learn, got "
+                f"{type(self.learner).__name__}: it asks its question of {self.needs}; wrap the model in "
+                "Learner(model, loss=..., training=...)"
             )
+        replay = record(self.learner, X, y, run, self._check)
+        return LearnerRetraining(self.learner, replay, as_validation)
 
-        left_out = self._left_out(replay.run.n_samples)
-        found = self._retrain(replay, validation, measure, "utility")
-        return self._values(found, self.utility != "loss", left_out, replay.run.n_samples)
+    def _check(self, program: Program) -> None:
+        check_learner_removals(program, self._removed(len(program.data)), self._options())
 
-    def _attribute(self, replay: Replay, validation: Data) -> FloatArray:
+    def _score(self, retraining: Retraining, validation: Any) -> FloatArray:
+        found = retraining.utilities(self._removed(retraining.n_samples), validation, self._options())
+        return self._values(found, self._left_out(retraining.n_samples), retraining.n_samples)
+
+    def _attribute(self, retraining: Retraining, validation: Any) -> FloatArray:
+        retraining.replay()  # an estimator has none, nor losses one by one
         if self.utility != "loss":
             raise TypeError(f"utility={self.utility!r} has no value for single validation samples: use score")
-        found = self._retrain(
-            replay, validation, lambda one: PerSample(self._loss(one, validation)), "single losses"
-        )
+        n = retraining.n_samples
+        found = retraining.single_losses(self._removed(n), validation, self._options())
         values = (found[:, 1:] - found[:, :1]).mean(axis=0).T
-        return _spread(values, self._left_out(replay.run.n_samples), replay.run.n_samples)
+        return _spread(values, self._left_out(n), n)
 
-    def _retrain(
-        self, replay: Replay, validation: Data, measure: Callable[[Replay], Measure], what: str
-    ) -> FloatArray:
-        """Train on everything and without each sample, for every seed; shape (n_seeds, 1 + M, ...)."""
-        removed = _one_by_one(self._left_out(replay.run.n_samples), replay.run.n_samples)
-        return np.stack(
-            [self._retrain_one(one, validation, measure(one), what, removed) for one in self._runs()]
-        )
+    def _question(self, X: Any, y: Any) -> tuple[Retraining, Any]:
+        check_is_fitted(self, "run_")
+        return self._retraining, self._retraining.validation(X, y)
 
-    def _retrain_one(
-        self, replay: Replay, validation: Data, measure: Measure, what: str, removed: NDArray[np.bool_]
-    ) -> FloatArray:
-        names = what, self.utility, self.objective
-        options: dict[str, Any] = {
-            "key": "" if self.folder is None else retraining_key(replay, validation, *names),
-            "n_jobs": self.n_jobs,
-            "folder": None if self.folder is None else Path(self.folder),
-            "progress": self.learner.progress,
-        }
-        program, start = replay.program, replay.initial
-        if self.mode == "removal":
-            return retrain_without(program, start, removed, measure, **options)
-        weights = replay.run.weights * ~removed
-        return retrain(program, start, weights, measure, group_size=self.group_size, **options)
+    def _trained_again(self) -> Replay:
+        check_is_fitted(self, "run_")
+        return self._retraining.replay()
 
-    def _runs(self) -> Iterator[Replay]:
-        """Yield the run's own program, or one for every seed."""
-        if self.seeds is None:
-            yield self._replay
-            return
-        program = self._replay.program
-        for seed in self.seeds:
-            training = program.training.model_copy(update={"seed": int(seed)})
-            learner = Learner(**self.learner.get_params(deep=False) | {"training": training})
-            yield learner.prepare(program.data.inputs, program.data.targets, program.weights)
-
-    def _values(self, utilities: FloatArray, greater_is_better: bool, left_out: Any, n: int) -> FloatArray:
+    def _values(self, utilities: Utilities, left_out: NDArray[np.int64], n: int) -> FloatArray:
         """Turn utilities ``(n_seeds, 1 + M)`` into values, and report their spread over seeds."""
-        self.diagnostics_ = {"utility": utilities[:, 0]}
-        losses = -utilities if greater_is_better else utilities
+        self.diagnostics_ = {"utility": utilities.found[:, 0]}
+        losses = -utilities.found if utilities.greater_is_better else utilities.found
         differences = losses[:, 1:] - losses[:, :1]
         n_seeds = len(differences)
         error = np.full(differences.shape[1], np.nan)
@@ -254,43 +218,39 @@ class LeaveOneOut(DataValuator):
         self.diagnostics_["standard_error"] = _spread(error, left_out, n)
         return _spread(differences.mean(axis=0), left_out, n)
 
-    def _loss(self, replay: Replay, data: Data) -> ValidationObjective:
-        return ValidationObjective(replay.program.backend, data, self.objective)
+    def _options(self) -> RetrainingOptions:
+        """Return how to train again, checked."""
+        if not isinstance(self.utility, str) and not callable(self.utility):
+            raise TypeError(f"utility must be a name or a function, got {described(self.utility)}")
+        return RetrainingOptions(
+            utility=self.utility,
+            objective=self.objective,
+            seeds=None if self.seeds is None else seed_list(self.seeds),
+            mode=one_of("mode", self.mode, ("weight", "removal")),
+            n_jobs=process_count("n_jobs", self.n_jobs),
+            group_size=None
+            if self.group_size is None
+            else whole_number("group_size", self.group_size, minimum=1),
+            folder=folder_path("folder", self.folder),
+        )
 
-    def _question(self, X: Any, y: Any) -> tuple[Replay, Data]:
-        self._check_is_learner()
-        return super()._question(X, y)
-
-    def _check_is_learner(self) -> None:
-        check_is_fitted(self, "run_")
-        if is_estimator(self.learner):
-            raise TypeError("only score is there for estimators of scikit-learn: the rest needs a Learner")
-
-    def _check_options(self) -> None:
-        if self.mode not in {"weight", "removal"}:
-            raise ValueError(f"mode must be 'weight' or 'removal', got {self.mode!r}")
-        if self.seeds is not None and len(self.seeds) == 0:
-            raise ValueError("seeds is empty: leave it out to use the run's own")
-
-    def _prepare(self, program: Program) -> None:
-        self._left_out(len(program.data))
+    def _removed(self, n: int) -> NDArray[np.bool_]:
+        return _one_by_one(self._left_out(n), n)
 
     def _left_out(self, n: int) -> NDArray[np.int64]:
         """Return the indices of the samples to leave out, each once, as positions from 0."""
         if self.indices is None:
             return np.arange(n)
-        given = np.asarray(self.indices)
-        if given.ndim != 1 or not len(given) or given.dtype.kind not in "iu":
-            raise ValueError(f"indices must be a sequence of whole numbers, got {self.indices!r}")
+        given = np.array(whole_numbers("indices", self.indices))
         if given.min() < 0 or given.max() >= n:
             raise IndexError(f"indices must lie in 0 ... {n - 1}, got {given.min()} ... {given.max()}")
         return np.unique(given).astype(np.int64)
 
 
 def _one_by_one(left_out: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
-    """Return which samples each run is without: the first without none, then one each."""
-    removed = np.zeros((1 + len(left_out), n), dtype=bool)
-    removed[1 + np.arange(len(left_out)), left_out] = True
+    """Return which samples each run is without: one each."""
+    removed = np.zeros((len(left_out), n), dtype=bool)
+    removed[np.arange(len(left_out)), left_out] = True
     return removed
 
 

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Data
-from dataval.methods.base import DataValuator
+from dataval.methods.of_run import RunValuator
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
 
 __all__ = ["MeanLoss"]
 
 
-class MeanLoss(DataValuator):
+class MeanLoss(RunValuator):
     r"""Minus a sample's mean training loss over the epochs.
 
     .. math:: \mathrm{value}_j = -\frac{1}{E}\sum_{e=1}^{E} \ell_j(\theta_{t(e, j)})

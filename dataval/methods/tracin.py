@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import Array, ObjectiveFunction
 from dataval.backend.registry import framework_settings
+from dataval.checks import whole_number, whole_numbers
 from dataval.data import Data
-from dataval.methods.base import DataValuator
+from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
@@ -31,7 +32,7 @@ GradientsAt = Callable[[State], Array]
 _ATTRIBUTE_BYTES = 2**28
 
 
-class TracIn(DataValuator):
+class TracIn(StateValuator):
     r"""Gradient products along the run, at checkpoints or at every update.
 
     .. math:: \mathrm{value}_j = \sum_{t\,:\,j\in B_t} \frac{\eta_t}{b}\,
@@ -105,7 +106,7 @@ class TracIn(DataValuator):
             With ``checkpoints="updates"``.
         """
         check_is_fitted(self, "run_")
-        if self.checkpoints == "updates":
+        if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
             raise ValueError("self_scores needs checkpoints: choose checkpoints='epochs' or a list of updates")
         total = np.zeros(self.run_.n_samples)
         for state, shares in self._stages(self._replay, "self-scoring"):
@@ -113,48 +114,50 @@ class TracIn(DataValuator):
         return total
 
     def _prepare(self, program: Program) -> None:
-        if self.chunk_size is not None and self.chunk_size < 1:
-            raise ValueError(f"chunk_size must be at least 1, got {self.chunk_size}")
-        if self.checkpoints != "updates":
+        if self.chunk_size is not None:
+            whole_number("chunk_size", self.chunk_size, minimum=1)
+        if not isinstance(self.checkpoints, str) or self.checkpoints != "updates":
             _check_steps(self._steps(program.plan), program.plan.n_steps)
 
-    def _score(self, replay: Replay, validation: Data) -> FloatArray:
-        objective = self._objective(replay, validation)
-        values = self._trace(replay, "scoring", lambda state: objective.gradient(state)[0][None])
+    def _score(self, states: States, validation: Data) -> FloatArray:
+        objective = self._objective(states, validation)
+        values = self._trace(states, "scoring", lambda state: objective.gradient(state)[0][None])
         return np.asarray(values[0])
 
-    def _attribute(self, replay: Replay, validation: Data) -> FloatArray:
-        objective = self._objective(replay, validation)
+    def _attribute(self, states: States, validation: Data) -> FloatArray:
+        objective = self._objective(states, validation)
         if objective.is_scalar:
             raise TypeError(
                 "the objective returns a single number for all samples: attribute needs one number a sample"
             )
         found = []
-        for chunk in self._chunks(replay, len(validation)):
+        for chunk in self._chunks(states, len(validation)):
             what = f"attributing {chunk[-1] + 1}/{len(validation)}"
-            found.append(self._trace(replay, what, partial(_gradients, objective, chunk)))
+            found.append(self._trace(states, what, partial(_gradients, objective, chunk)))
         return np.concatenate(found)
 
-    def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:
-        backend = replay.program.backend
+    def _objective(self, states: States, validation: Data) -> ValidationObjective:
+        backend = states.program.backend
         return ValidationObjective(backend, validation, self.objective, self.chunk_size or CHUNK_SIZE)
 
-    def _trace(self, replay: Replay, what: str, gradients_at: GradientsAt) -> FloatArray:
+    def _trace(self, states: States, what: str, gradients_at: GradientsAt) -> FloatArray:
         """Return the values for K objectives, shape (K, N), from their gradients ``(K, P)`` at a state."""
-        if self.checkpoints == "updates":
-            return self._trace_updates(replay, what, gradients_at)
+        if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
+            return self._trace_updates(states, what, gradients_at)
         total: FloatArray | float = 0.0
-        for state, shares in self._stages(replay, what):
-            samples = TrainingSamples(replay.program, state)
-            directions = replay.program.backend.arrays.to_numpy(gradients_at(state)).astype(np.float64)
+        for state, shares in self._stages(states, what):
+            samples = TrainingSamples(states.program, state)
+            directions = states.program.backend.arrays.to_numpy(gradients_at(state)).astype(np.float64)
             total = total + shares * samples.slopes(directions)
         return np.asarray(total)
 
-    def _trace_updates(self, replay: Replay, what: str, gradients_at: GradientsAt) -> FloatArray:
-        program, plan = replay.program, replay.run.plan
+    def _trace_updates(self, states: States, what: str, gradients_at: GradientsAt) -> FloatArray:
+        if not isinstance(states, Replay):
+            raise TypeError("checkpoints='updates' needs a recorded run: choose 'epochs' or a list of updates")
+        program, plan = states.program, states.program.plan
         total: FloatArray | None = None
         with progress_bar(what, plan.n_steps, self.learner.progress) as bar:
-            for step, state in replay.forward():
+            for step, state in states.forward():
                 gradients = gradients_at(state)
                 slopes = program.backend.arrays.to_numpy(program.slopes(gradients, state, step)).astype(
                     np.float64
@@ -167,14 +170,14 @@ class TracIn(DataValuator):
         assert total is not None
         return total
 
-    def _stages(self, replay: Replay, what: str) -> Iterator[tuple[State, FloatArray]]:
+    def _stages(self, states: States, what: str) -> Iterator[tuple[State, FloatArray]]:
         """Yield the state of every checkpoint with each sample's share in it, the sum of its rates over b."""
-        plan = replay.run.plan
+        plan = states.program.plan
         steps = self._steps(plan)
         ends = [*steps[:-1], plan.n_steps]
         with progress_bar(what, len(steps), self.learner.progress) as bar:
             for start, step, end in zip([0, *ends[:-1]], steps, ends, strict=True):
-                yield replay.at(step), _shares(plan, start, end)
+                yield states.at(step), _shares(plan, start, end)
                 bar.update()
 
     def _steps(self, plan: Plan) -> list[int]:
@@ -185,11 +188,11 @@ class TracIn(DataValuator):
                     f"checkpoints must be 'epochs', 'updates' or a list of updates, got {self.checkpoints!r}"
                 )
             return list(range(plan.steps_per_epoch, plan.n_steps + 1, plan.steps_per_epoch))
-        return list(self.checkpoints)
+        return list(whole_numbers("checkpoints", self.checkpoints))
 
-    def _chunks(self, replay: Replay, n: int) -> Iterator[NDArray[np.int64]]:
+    def _chunks(self, states: States, n: int) -> Iterator[NDArray[np.int64]]:
         """Split validation samples so that their gradients stay within a memory budget."""
-        row_bytes = 8 * replay.program.backend.signature.n_parameters
+        row_bytes = 8 * states.program.backend.signature.n_parameters
         size = self.chunk_size or max(1, min(CHUNK_SIZE, _ATTRIBUTE_BYTES // row_bytes))
         for start in range(0, n, size):
             yield np.arange(start, min(n, start + size))

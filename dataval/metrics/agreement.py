@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dataval.metrics.statistics import check_values, correlation, rank_correlation
 
-__all__ = ["LeaveOneOutAgreement", "leave_one_out_agreement"]
+__all__ = ["LeaveOneOutAgreement", "leave_one_out_agreement", "paired"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -19,7 +19,9 @@ class LeaveOneOutAgreement(BaseModel):
     Attributes
     ----------
     n_samples : int
-        Samples compared.
+        Samples compared: those that have a value and a truth.
+    n_without : int
+        Samples without a value or a truth (NaN), such as those that no run left out.
     pearson, spearman : float
         Correlations of values and of ranks, in [-1, 1]; chance gives 0; NaN where one side is constant.
     same_sign : float
@@ -37,6 +39,7 @@ class LeaveOneOutAgreement(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     n_samples: int
+    n_without: int = 0
     pearson: float
     spearman: float
     same_sign: float
@@ -45,10 +48,11 @@ class LeaveOneOutAgreement(BaseModel):
     n_without_effect: int
 
     def __str__(self) -> str:
+        of_all = f" of {self.n_samples + self.n_without:,}" if self.n_without else ""
         return (
-            f"agreement with leave-one-out over {self.n_samples:,} samples: Pearson {self.pearson:.3f}, "
-            f"Spearman {self.spearman:.3f}, same sign {self.same_sign:.1%}, relative error "
-            f"{self.mean_relative_error:.3g} (mean), {self.median_relative_error:.3g} (median)"
+            f"agreement with leave-one-out over {self.n_samples:,}{of_all} samples: "
+            f"Pearson {self.pearson:.3f}, Spearman {self.spearman:.3f}, same sign {self.same_sign:.1%}, "
+            f"relative error {self.mean_relative_error:.3g} (mean), {self.median_relative_error:.3g} (median)"
         )
 
 
@@ -67,7 +71,8 @@ def leave_one_out_agreement(values: npt.ArrayLike, truth: npt.ArrayLike) -> Leav
         Values to judge: higher helps. Of any library.
     truth : array-like of float, shape (n,)
         For the same samples, the objective after training without each, minus that after training on all: the
-        values of `dataval.LeaveOneOut`.
+        values of `dataval.LeaveOneOut`. Samples where either is NaN, such as those that no run left
+        out, are not compared; the result says how many were.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def leave_one_out_agreement(values: npt.ArrayLike, truth: npt.ArrayLike) -> Leav
     Raises
     ------
     ValueError
-        If either is not finite, not of shape (n,), or they differ in length.
+        If either holds infinity, is not of shape (n,), they differ in length, or no sample has both.
 
     Notes
     -----
@@ -89,15 +94,12 @@ def leave_one_out_agreement(values: npt.ArrayLike, truth: npt.ArrayLike) -> Leav
     >>> leave_one_out_agreement([0.1, -0.3, 0.2], [0.2, -0.2, 0.4]).same_sign
     1.0
     """
-    found, true = check_values(values), check_values(truth)
-    if len(found) != len(true):
-        raise ValueError(
-            f"values has {len(found)} entries and truth has {len(true)}; give one of each for every sample"
-        )
+    found, true, n_without = paired(values, truth)
     effect = true != 0
     errors = np.abs(found - true)[effect] / np.abs(true[effect])
     return LeaveOneOutAgreement(
         n_samples=len(true),
+        n_without=n_without,
         pearson=correlation(found, true),
         spearman=rank_correlation(found, true),
         same_sign=float(np.mean(np.sign(found) == np.sign(true))),
@@ -105,3 +107,22 @@ def leave_one_out_agreement(values: npt.ArrayLike, truth: npt.ArrayLike) -> Leav
         median_relative_error=float(np.median(errors)) if len(errors) else float("nan"),
         n_without_effect=int((~effect).sum()),
     )
+
+
+def paired(values: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[FloatArray, FloatArray, int]:
+    """Return values and truth of the samples that have both, and how many have not.
+
+    Raises
+    ------
+    ValueError
+        If either holds infinity, is not of shape (n,), they differ in length, or no sample has both.
+    """
+    found, true = check_values(values, partial=True), check_values(truth, "truth", partial=True)
+    if len(found) != len(true):
+        raise ValueError(
+            f"values has {len(found)} entries and truth has {len(true)}; give one of each for every sample"
+        )
+    both = ~(np.isnan(found) | np.isnan(true))
+    if not both.any():
+        raise ValueError("no sample has both a value and a truth: they are NaN for one another's samples")
+    return found[both], true[both], int((~both).sum())

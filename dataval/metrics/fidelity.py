@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from dataval.checks import described, share, whole_number
 from dataval.errors import DamagedFileError
 from dataval.files.atomic import exclusive, is_plain, remove_scratch, write_atomic
 from dataval.files.npz import read_npz, write_npz
@@ -227,13 +228,15 @@ def linear_datamodeling_score(
     >>> truth = dv.evaluation.retrain_subsets(learner, X, y, X_val, y_val, run=hydra.run_)
     >>> print(dv.evaluation.linear_datamodeling_score(values, truth))
     """
+    if not isinstance(truth, SubsetTruth):
+        raise TypeError(f"truth must be a SubsetTruth, as retrain_subsets returns it, got {described(truth)}")
     checked = check_values(values)
     if len(checked) != truth.n_samples:
         raise ValueError(f"values must have shape ({truth.n_samples},), got {checked.shape}")
     if len(truth) < 3:
         raise ValueError(f"a correlation needs at least 3 subsets, the truth holds {len(truth)}")
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+    share("confidence", confidence)
+    whole_number("seed", seed, minimum=0)
     predicted = truth.removed @ checked
     return LinearDatamodelingScore(
         score=rank_correlation(predicted, truth.changes),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from dataval.checks import share, whole_number
 from dataval.metrics.ranking import (
     LevelCounts,
     RankedSamples,
@@ -214,6 +215,8 @@ def noise_detection(
     ranked = rank_samples(values, is_noisy)
     ks = _check_ks(k, ranked)
     _check_bootstrap(n_bootstrap, confidence)
+    if not isinstance(seed, np.random.Generator):
+        whole_number("seed", seed, minimum=0)
     scaled = unit_scaled(ranked.levels)
     counts = ranked.counts()
     rng = np.random.default_rng(seed)
@@ -352,7 +355,6 @@ def _check_k(k: object, n_samples: int) -> None:
 
 
 def _check_bootstrap(n_bootstrap: int, confidence: float) -> None:
-    if n_bootstrap < 0:
+    if whole_number("n_bootstrap", n_bootstrap) < 0:
         raise ValueError(f"n_bootstrap must be 0 (no intervals) or more, got {n_bootstrap}.")
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}.")
+    share("confidence", confidence)

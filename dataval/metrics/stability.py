@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from dataval.checks import described, whole_number
 from dataval.metrics.statistics import check_values, rank_correlation
 
 __all__ = ["RankStability", "rank_stability"]
@@ -84,6 +85,8 @@ def rank_stability(values: Sequence[npt.ArrayLike] | FloatArray, *, k: int | Non
     >>> rank_stability([[0.1, 0.2, 0.3], [0.1, 0.3, 0.2]], k=1).overlap
     1.0
     """
+    if isinstance(values, str | Mapping) or not hasattr(values, "__len__"):
+        raise TypeError(f"values must be rows of numbers, shape (S, n), got {described(values)}")
     rows = [check_values(row) for row in values]
     lengths = sorted({len(row) for row in rows})
     if len(rows) < 2:
@@ -91,7 +94,7 @@ def rank_stability(values: Sequence[npt.ArrayLike] | FloatArray, *, k: int | Non
     if len(lengths) > 1:
         raise ValueError(f"the runs value different numbers of samples: {lengths}")
     n = lengths[0]
-    size = max(1, round(n / 10)) if k is None else k
+    size = max(1, round(n / 10)) if k is None else whole_number("k", k)
     if not 1 <= size <= n:
         raise ValueError(f"k must be from 1 to the {n} samples, got {k}")
     pairs = list(combinations(range(len(rows)), 2))

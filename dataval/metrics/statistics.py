@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
@@ -38,33 +40,52 @@ def mean_interval(numbers: npt.ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
-def check_values(values: npt.ArrayLike) -> FloatArray:
+def check_values(values: npt.ArrayLike, name: str = "values", *, partial: bool = False) -> FloatArray:
     """Return values as a finite float64 array of shape (n,), n > 0.
+
+    Parameters
+    ----------
+    values : array-like of numbers
+        One a sample.
+    name : str, default "values"
+        What messages call them.
+    partial : bool, default False
+        Whether NaN may stand for samples without a value; one sample at least must have one.
 
     Raises
     ------
     ValueError
         If they are not real numbers, not one-dimensional, empty, or not finite.
     """
-    given = np.asarray(values)
+    given = _as_array(values, name)
     if given.dtype.kind not in "iuf":
-        raise ValueError(f"values must be real numbers, not of dtype {given.dtype}.")
+        raise ValueError(f"{name} must be real numbers, not of dtype {given.dtype}.")
     if given.ndim != 1:
         raise ValueError(
-            f"values must have shape (n_train,), got {given.shape}; average a matrix of "
+            f"{name} must have shape (n_train,), got {given.shape}; average a matrix of "
             "attributions over its validation samples first: matrix.mean(axis=0)."
         )
     if not len(given):
-        raise ValueError("values is empty; give one value for every training sample.")
-    _refuse_not_finite(given)
+        raise ValueError(f"{name} is empty; give one value for every training sample.")
+    there = given[~np.isnan(given)] if partial and given.dtype.kind == "f" else given
+    if not len(there):
+        raise ValueError(f"{name} is NaN for all {len(given)} samples: there is nothing to judge.")
+    _refuse_not_finite(there, name)
     return given.astype(np.float64)
 
 
-def _refuse_not_finite(values: npt.NDArray[np.generic]) -> None:
+def _as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} can't be read as an array of numbers: {error}") from error
+
+
+def _refuse_not_finite(values: npt.NDArray[np.generic], name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise ValueError(
-            f"values holds {len(bad)} entries that are NaN or infinite (the first at index "
+            f"{name} holds {len(bad)} entries that are NaN or infinite (the first at index "
             f"{bad[0]}); they cannot be ranked: remove these samples, or find out why the "
             "method failed on them."
         )

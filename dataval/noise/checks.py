@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from dataval.checks import described, real_number, whole_number
+
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Seed = int | np.random.Generator
@@ -22,14 +24,14 @@ def check_seed(seed: Seed) -> np.random.Generator:
     if isinstance(seed, np.random.Generator):
         return seed
     given: object = seed
-    if not isinstance(given, int | np.integer) or given is True or given is False or given < 0:
-        raise ValueError(f"seed must be a whole number from 0, or a Generator, got {seed!r}.")
+    if not isinstance(given, int | np.integer) or isinstance(given, bool) or given < 0:
+        raise ValueError(f"seed must be a whole number from 0, or a Generator, got {described(seed)}.")
     return np.random.default_rng(seed)
 
 
 def check_labels(y: npt.ArrayLike, classes: npt.ArrayLike | None) -> tuple[Array, Array, Array]:
     """Return the labels, the classes in their order, and each label's index among the classes."""
-    labels = np.asarray(y)
+    labels = _plain(y, "y")
     if labels.ndim != 1 or not len(labels):
         raise ValueError(f"y must have shape (n,) with n > 0, got {labels.shape}.")
     if labels.dtype.kind not in "biuSU":
@@ -45,8 +47,25 @@ def check_labels(y: npt.ArrayLike, classes: npt.ArrayLike | None) -> tuple[Array
     return labels, known, index
 
 
+def _plain(labels: npt.ArrayLike, name: str) -> Array:
+    """Return labels of any library as an array of numbers or strings (pandas keeps strings as objects)."""
+    try:
+        array = np.asarray(labels)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} can't be read as an array of labels: {error}.") from error
+    if array.dtype.kind not in "OT":
+        return array
+    for kind, dtype in ((str, np.str_), (bool, np.bool_), (int | np.integer, np.int64)):
+        if all(isinstance(label, kind) for label in array.flat):
+            return array.astype(dtype)
+    odd = next(label for label in array.flat if not isinstance(label, str))
+    raise ValueError(
+        f"{name} must hold labels of one kind, whole numbers or strings; it holds {described(odd)}."
+    )
+
+
 def _check_classes(labels: Array, classes: npt.ArrayLike | None) -> Array:
-    known = np.unique(labels) if classes is None else np.asarray(classes)
+    known = np.unique(labels) if classes is None else _plain(classes, "classes")
     if known.ndim != 1 or len(np.unique(known)) != len(known):
         raise ValueError(f"classes must be different labels, shape (n_classes,), got {known}.")
     if len(known) < 2:
@@ -69,7 +88,12 @@ def _cast_exactly(known: Array, dtype: np.dtype[Any]) -> Array:
 
 def check_transition(transition: npt.ArrayLike, n_classes: int) -> npt.NDArray[np.float64]:
     """Return a row-stochastic float64 matrix, shape (n_classes, n_classes)."""
-    matrix = np.asarray(transition, dtype=np.float64)
+    try:
+        matrix = np.asarray(transition, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"transition must be a matrix of probabilities, got {described(transition)}."
+        ) from error
     if matrix.shape != (n_classes, n_classes):
         raise ValueError(
             f"transition must have shape {(n_classes, n_classes)}, one row and one column a class, "
@@ -98,7 +122,10 @@ def check_numbers(array: Array, name: str) -> None:
 
 def check_clip(clip: tuple[float, float]) -> tuple[float, float]:
     """Return the two ends of a range that is not empty."""
-    low, high = clip
+    pair: object = clip
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ValueError(f"clip must be (low, high) with low < high, got {described(clip)}.")
+    low, high = real_number("clip[0]", pair[0]), real_number("clip[1]", pair[1])
     if not low < high:
         raise ValueError(f"clip must be (low, high) with low < high, got {clip}.")
     return low, high
@@ -114,13 +141,14 @@ def check_images(X: npt.ArrayLike, layout: Layout, size: int, corner: Corner) ->
     if images.ndim != len(layout) or not images.size:
         raise ValueError(f"X must have {len(layout)} axes for layout {layout}, got {images.shape}.")
     shortest = min(images.shape[axis] for axis in SPATIAL_AXES[layout])
-    if not 1 <= size <= shortest:
+    if not 1 <= whole_number("size", size) <= shortest:
         raise ValueError(f"size must be from 1 to the images' {shortest} pixels, got {size}.")
     return images
 
 
 def check_pixel(value: float, dtype: np.dtype[Any]) -> float:
     """Return a pixel value that the images' dtype can hold."""
+    real_number("value", value)
     whole = dtype.kind in "iu"
     fits = not whole or (value == int(value) and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
     if not np.isfinite(value) or not fits:
@@ -130,7 +158,7 @@ def check_pixel(value: float, dtype: np.dtype[Any]) -> float:
 
 def choose(n: int, fraction: float, rng: np.random.Generator, among: int | None = None) -> Array:
     """Choose ``round(fraction * n)`` different indices below `among` (n unless given), sorted."""
-    if not 0.0 <= fraction <= 1.0:
+    if not 0.0 <= real_number("fraction", fraction) <= 1.0:
         raise ValueError(f"fraction must lie between 0 and 1, got {fraction}.")
     count, available = round(fraction * n), n if among is None else among
     if count > available:

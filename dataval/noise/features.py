@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dataval.checks import flag, real_number
 from dataval.noise.checks import (
     Array,
     Mask,
@@ -155,8 +156,9 @@ def outliers(X: npt.ArrayLike, fraction: float, *, seed: Seed = 0) -> NoisyFeatu
 def _add_noise(
     array: Array, name: str, fraction: float, scale: float, relative: bool, rng: np.random.Generator
 ) -> Array:
-    if not 0.0 < scale < np.inf:
+    if not real_number("scale", scale) > 0.0:
         raise ValueError(f"scale must be above 0 and finite, got {scale}.")
+    flag("relative", relative)
     spread = array.std(axis=0, dtype=np.float64) if relative else np.float64(1.0)
     if not np.any(spread > 0.0):
         raise ValueError(

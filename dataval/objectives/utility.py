@@ -1,4 +1,8 @@
-"""What a trained model is judged by: its validation loss, its accuracy, or any scorer."""
+"""What a trained model is judged by: its validation loss, its accuracy, or any scorer.
+
+A *utility* is any number for a trained model. An *objective* is a differentiable function of the outputs, in
+evaluation mode; its mean over the validation samples is the utility ``"loss"``.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,26 @@ from dataval.objectives.predictions import as_estimator
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.training.program import State
 
-__all__ = ["PerSample", "Score", "Together", "Utility", "UtilityLike", "make_utility"]
+__all__ = [
+    "PredictionUtility",
+    "SampleObjectives",
+    "SeveralUtilities",
+    "StateFunction",
+    "Utility",
+    "UtilityLike",
+    "make_utility",
+]
 
 FloatArray = NDArray[np.float64]
-ScoreFunction = Callable[[NDArray[Any], NDArray[Any]], float]
-UtilityLike = str | ScoreFunction
+UtilityFunction = Callable[[NDArray[Any], NDArray[Any]], float]
+UtilityLike = str | UtilityFunction
+
+
+class StateFunction(Protocol):
+    """What is evaluated at the end of a run: a utility, several, or the objective of every sample."""
+
+    def value(self, state: State) -> FloatArray:
+        """Return a number or an array; for a state with a leading axis, one an entry along it."""
 
 
 class Utility(Protocol):
@@ -45,8 +64,8 @@ class Utility(Protocol):
         """Return the utility, shape ``()``, or ``(K,)`` for a state with a leading axis."""
 
 
-class Score:
-    """A score of the model's predictions on validation samples, where greater is better.
+class PredictionUtility:
+    """A utility of the model's predictions on validation samples, where greater is better.
 
     Parameters
     ----------
@@ -65,7 +84,7 @@ class Score:
 
     greater_is_better = True
 
-    def __init__(self, backend: Backend, data: Data, function: ScoreFunction, name: str) -> None:
+    def __init__(self, backend: Backend, data: Data, function: UtilityFunction, name: str) -> None:
         self.name = name
         self._backend = backend
         self._batches = backend.batches(data)
@@ -79,11 +98,11 @@ class Score:
         NaN where an output is not finite: predictions made of it would mean nothing.
         """
         if state.parameters.ndim == 1:
-            return np.array(self._score(state.parameters, state.buffers))
+            return np.array(self._utility(state.parameters, state.buffers))
         rows = zip(state.parameters, state.buffers, strict=True)
-        return np.array([self._score(parameters, buffers) for parameters, buffers in rows])
+        return np.array([self._utility(parameters, buffers) for parameters, buffers in rows])
 
-    def _score(self, parameters: Any, buffers: Any) -> float:
+    def _utility(self, parameters: Any, buffers: Any) -> float:
         outputs = self._outputs(parameters, buffers)
         return float(self.function(outputs, self._targets)) if np.isfinite(outputs).all() else np.nan
 
@@ -95,14 +114,14 @@ class Score:
 
     def _probe(self) -> None:
         try:
-            self._score(*self._backend.initial())
+            self._utility(*self._backend.initial())
         except Exception as error:
             raise InvalidDataError(
                 f"the utility {self.name!r} failed on the validation samples: {error}"
             ) from error
 
 
-class Together:
+class SeveralUtilities:
     """Several utilities of the same state, along a last axis.
 
     Parameters
@@ -118,7 +137,7 @@ class Together:
         return np.stack([utility.value(state) for utility in self._utilities], axis=-1)
 
 
-class PerSample:
+class SampleObjectives:
     """A validation objective of every single validation sample.
 
     Parameters
@@ -171,7 +190,7 @@ def make_utility(
     Raises
     ------
     ValueError
-        If a name is unknown, or an objective comes with a score.
+        If a name is unknown, or an objective comes with another utility than "loss".
     TypeError
         If it is neither a name nor callable.
     InvalidDataError
@@ -183,10 +202,12 @@ def make_utility(
         raise ValueError(f"objective is what utility='loss' averages; with utility={utility!r} leave it out")
     if isinstance(utility, str):
         function = _accuracy if utility == "accuracy" else _scorer(utility, loss)
-        return Score(backend, validation, function, utility)
+        return PredictionUtility(backend, validation, function, utility)
     if not callable(utility):
         raise TypeError(f"utility must be a name or a function (outputs, targets) -> number, got {utility!r}")
-    return Score(backend, validation, utility, getattr(utility, "__qualname__", type(utility).__qualname__))
+    return PredictionUtility(
+        backend, validation, utility, getattr(utility, "__qualname__", type(utility).__qualname__)
+    )
 
 
 def _accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
@@ -198,7 +219,7 @@ def _accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
     return float((found == targets).mean())
 
 
-def _scorer(name: str, loss: Loss | None) -> ScoreFunction:
+def _scorer(name: str, loss: Loss | None) -> UtilityFunction:
     from sklearn.metrics import get_scorer, get_scorer_names
 
     if name not in get_scorer_names():
@@ -208,8 +229,8 @@ def _scorer(name: str, loss: Loss | None) -> ScoreFunction:
         )
     scorer = get_scorer(name)
 
-    def score(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    def utility(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
         estimator = as_estimator(outputs, targets, loss)
         return float(scorer(estimator, np.arange(len(targets))[:, None], targets))
 
-    return score
+    return utility

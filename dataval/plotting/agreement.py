@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dataval.metrics.statistics import check_values, correlation, rank_correlation
+from dataval.metrics.agreement import paired
+from dataval.metrics.statistics import correlation, rank_correlation
 from dataval.plotting._style import GREY, INK, OKABE_ITO, SMALL_SIZE, new_axes, tidy
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class AgreementDisplay:
         What was predicted and what retraining gave.
     unit : str
         What one point is.
+    n_without : int, default 0
+        Samples that are not drawn, as they have no value or no truth.
 
     Attributes
     ----------
@@ -51,10 +54,13 @@ class AgreementDisplay:
     figure_: Figure | SubFigure
     points_: PathCollection
 
-    def __init__(self, predicted: FloatArray, truth: FloatArray, unit: str = "sample") -> None:
+    def __init__(
+        self, predicted: FloatArray, truth: FloatArray, unit: str = "sample", *, n_without: int = 0
+    ) -> None:
         self.predicted = predicted
         self.truth = truth
         self.unit = unit
+        self.n_without = n_without
 
     @classmethod
     def from_values(
@@ -67,7 +73,8 @@ class AgreementDisplay:
         values : array-like of float, shape (n,)
             Higher helps.
         truth : array-like of float, shape (n,)
-            For the same samples, such as the values of leave-one-out.
+            For the same samples, such as the values of leave-one-out. Samples where either is NaN are not
+            drawn, and the title says how many are.
         ax : matplotlib.axes.Axes, optional
             What to draw on; a new figure of a column's width unless given.
         **point_options
@@ -80,14 +87,12 @@ class AgreementDisplay:
         Raises
         ------
         ValueError
-            If values or truth are not finite or differ in length.
+            If values or truth hold infinity, differ in length, or no sample has both.
         ImportError
             If matplotlib is not installed.
         """
-        found, true = check_values(values), check_values(truth)
-        if len(found) != len(true):
-            raise ValueError(f"values has {len(found)} entries and truth has {len(true)}.")
-        return cls(found, true).plot(ax=ax, **point_options)
+        found, true, n_without = paired(values, truth)
+        return cls(found, true, n_without=n_without).plot(ax=ax, **point_options)
 
     @classmethod
     def from_score(
@@ -173,8 +178,10 @@ class AgreementDisplay:
             correlation(self.predicted, self.truth),
             rank_correlation(self.predicted, self.truth),
         )
+        n = len(self.truth)
+        of_all = f" ({n:,} of {n + self.n_without:,} {self.unit}s)" if self.n_without else ""
         ax.set_title(
-            f"Pearson {pearson:.2f}, Spearman {spearman:.2f}".replace("-", "\N{MINUS SIGN}"),
+            f"Pearson {pearson:.2f}, Spearman {spearman:.2f}{of_all}".replace("-", "\N{MINUS SIGN}"),
             fontsize=SMALL_SIZE,
             color=INK,
             loc="left",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from dataval.checks import whole_number
 from dataval.metrics.statistics import check_values
 from dataval.plotting._style import COLUMN_WIDTH, GREY, INK, LIGHT_GREY, RED, SMALL_SIZE, new_axes
 
@@ -92,7 +93,7 @@ class SampleGalleryDisplay:
             Grey or RGB images, in [0, 1] or as bytes; each grey image is shown from its own darkest
             to its own brightest pixel.
         values : array-like of float, shape (n_samples,)
-            Higher helps, negative hurts.
+            Higher helps, negative hurts. Samples without a value (NaN) are not shown.
         given_labels : array-like, shape (n_samples,)
             The labels trained on.
         true_labels : array-like, shape (n_samples,), optional
@@ -123,15 +124,15 @@ class SampleGalleryDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        checked = check_values(values)
+        checked = check_values(values, partial=True)
         pixels = _as_pixels(np.asarray(images), layout)
         for name, entries in (("images", pixels), ("given_labels", given_labels)):
             _check_length(name, entries, len(checked))
         if true_labels is not None:
             _check_length("true_labels", true_labels, len(checked))
-        if n < 1 or columns < 1:
-            raise ValueError(f"n and columns must be at least 1, got {n} and {columns}.")
-        lowest = np.argsort(checked, kind="stable")[:n]
+        whole_number("n", n, minimum=1)
+        whole_number("columns", columns, minimum=1)
+        lowest = np.argsort(checked, kind="stable")[: min(n, int((~np.isnan(checked)).sum()))]
         display = cls(
             pixels[lowest],
             checked[lowest],

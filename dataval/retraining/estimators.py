@@ -1,26 +1,41 @@
-"""Fitting estimators of scikit-learn again and again, each time without one sample."""
+"""Fitting estimators of scikit-learn again and again, each time without some samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
-from sklearn.metrics import check_scoring, mean_squared_error
-from sklearn.utils import check_consistent_length
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.metrics import check_scoring, get_scorer_names, mean_squared_error
+from sklearn.utils import _safe_indexing, indexable
 
-from dataval.errors import InvalidDataError
+from dataval.checks import described
+from dataval.errors import InvalidDataError, RetrainingWarning
 from dataval.progress import progress_bar
+from dataval.retraining.again import FloatArray, Mask, Retraining, RetrainingOptions, Utilities
+from dataval.retraining.random_states import fixed, random_states
 from dataval.training.learner import Learner
+from dataval.training.replay import Replay
 
-__all__ = ["EstimatorRetraining", "EstimatorUtilities", "is_estimator"]
+__all__ = ["EstimatorRetraining", "is_estimator"]
 
-FloatArray = NDArray[np.float64]
 Scorer = Callable[[Any, Any, Any], float]
+
+_NAMED = 5  # samples that a warning names
+
+
+class _Samples(NamedTuple):
+    """Inputs and targets as an estimator takes them."""
+
+    X: Any
+    y: Any
+
+    def take(self, indices: NDArray[np.intp]) -> _Samples:
+        return _Samples(_safe_indexing(self.X, indices), _safe_indexing(self.y, indices))
 
 
 def is_estimator(model: object) -> bool:
@@ -32,23 +47,10 @@ def is_estimator(model: object) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class EstimatorUtilities:
-    """What was measured.
+class EstimatorRetraining(Retraining):
+    """An estimator of scikit-learn, which is fitted anew.
 
-    Attributes
-    ----------
-    utilities : ndarray of float64, shape (n_seeds, 1 + M)
-        Fitted on everything, then without each of M samples.
-    greater_is_better : bool
-    """
-
-    utilities: FloatArray
-    greater_is_better: bool
-
-
-class EstimatorRetraining:
-    """An estimator with its training data.
+    Inputs may be whatever the estimator takes: arrays, data frames, sparse matrices, lists of texts.
 
     Parameters
     ----------
@@ -60,63 +62,204 @@ class EstimatorRetraining:
     Raises
     ------
     InvalidDataError
-        If X and y differ in length, or there are fewer than two samples.
+        If X and y differ in length, targets are missing, or there are fewer than two samples.
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any) -> None:
-        self._estimator, self._X, self._y = estimator, np.asarray(X), np.asarray(y)
-        try:
-            check_consistent_length(self._X, self._y)
-        except ValueError as error:
-            raise InvalidDataError(str(error)) from error
-        self.n = len(self._y)
-        if self.n < 2:
+        self._estimator, self._data = estimator, _checked(X, y, "training")
+        self._name = type(estimator).__name__
+        self.n_samples = _length(self._data.y)
+        if self.n_samples < 2:
             raise InvalidDataError("leaving one out needs at least two training samples")
 
-    def utilities(
-        self,
-        left_out: NDArray[np.int64],
-        X: Any,
-        y: Any,
-        *,
-        utility: str | Scorer,
-        seeds: Sequence[int] | None,
-        n_jobs: int,
-    ) -> EstimatorUtilities:
-        """Fit on everything and without each of some samples, for every seed.
+    def check(self, removed: Mask, options: RetrainingOptions) -> None:
+        """Raise if an option is for learners alone, or there is nothing that seeds could seed."""
+        if options.objective is not None:
+            raise TypeError(
+                "objective is a function of a network's outputs: for an estimator of scikit-learn pass "
+                "utility=(estimator, X, y) -> number"
+            )
+        if options.group_size is not None:
+            raise TypeError("group_size is for learners: estimators of scikit-learn are fitted one by one")
+        if options.folder is not None:
+            raise TypeError(
+                "folder keeps the runs of learners: the fits of an estimator are not kept, leave it out"
+            )
+        if options.seeds is not None and not random_states(self._estimator):
+            raise ValueError(f"{self._name} has no random_state that seeds could set: leave seeds out")
+        _scorer(self._estimator, options.utility)
 
-        Parameters
-        ----------
-        left_out : ndarray of int64, shape (M,)
-            The samples.
-        X, y
-            Validation data.
-        utility : str or callable
-            ``"loss"``, a scorer's name, or a function (estimator, X, y) -> number, where greater is better.
-        seeds : sequence of int, optional
-            Values of the estimator's `random_state`.
-        n_jobs : int
-            Processes.
+    def validation(self, X: Any, y: Any) -> _Samples:
+        """Return validation samples, checked as far as they can be without a fit."""
+        data = _checked(X, y, "validation")
+        given, known = getattr(data.X, "shape", ()), getattr(self._data.X, "shape", ())
+        if given[1:] != known[1:]:
+            raise InvalidDataError(f"the validation X has shape {given}, the training X {known}")
+        if is_classifier(self._estimator):
+            _check_labels(np.asarray(data.y), np.asarray(self._data.y))
+        return data
+
+    def utilities(self, removed: Mask, validation: _Samples, options: RetrainingOptions) -> Utilities:
+        """Fit on everything and without each of M removals, for every seed; judge the fits.
+
+        A removal whose fit fails for some seed is NaN for that seed, and a `RetrainingWarning` names it.
+
+        Raises
+        ------
+        InvalidDataError
+            If the fit on everything can't be had or judged, or none without a removal.
         """
-        scorer = _loss if utility == "loss" else check_scoring(self._estimator, utility)
-        settings: Sequence[int | None] = seeds or [None]
-        tasks = [(seed, j) for seed in settings for j in (None, *left_out.tolist())]
+        self.check(removed, options)
+        seeds = (None,) if options.seeds is None else options.seeds
+        scorer = _scorer(self._estimator, options.utility)
+        everything = [self._on_everything(seed, scorer, validation) for seed in seeds]
+        without = self._without(removed, seeds, scorer, validation, options.n_jobs)
+        return Utilities(np.column_stack([everything, without]), options.utility != "loss")
+
+    def single_losses(self, removed: Mask, validation: _Samples, options: RetrainingOptions) -> FloatArray:
+        """Raise `TypeError`: an estimator's losses are not taken one by one."""
+        raise TypeError("only score is there for estimators of scikit-learn: the rest needs a Learner")
+
+    def replay(self) -> Replay:
+        """Raise `TypeError`: an estimator has no run."""
+        raise TypeError("only score is there for estimators of scikit-learn: the rest needs a Learner")
+
+    def _on_everything(self, seed: int | None, scorer: Scorer, validation: _Samples) -> float:
+        try:
+            estimator = fixed(self._estimator, seed).fit(*self._data)
+        except (TypeError, ValueError) as error:
+            raise InvalidDataError(
+                f"{self._name} can't be fitted on the training samples: {_line(error)}"
+            ) from error
+        try:
+            return _finite(scorer(estimator, *validation))
+        except InvalidDataError:
+            raise
+        except Exception as error:
+            raise InvalidDataError(
+                f"{self._name} or the utility failed on the validation samples: {_line(error)}"
+            ) from error
+
+    def _without(
+        self, removed: Mask, seeds: tuple[int | None, ...], scorer: Scorer, validation: _Samples, n_jobs: int
+    ) -> FloatArray:
+        """Return the utilities of the fits without samples, shape (n_seeds, M)."""
+        tasks = [(seed, row) for seed in seeds for row in removed]
+        found: list[float | str] = []
         with progress_bar("fitting", len(tasks), None) as bar:
             parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            found = []
-            for value in parallel(delayed(self._fit)(seed, j, scorer, X, y) for seed, j in tasks):
-                found.append(value)
+            for one in parallel(delayed(self._fit)(seed, row, scorer, validation) for seed, row in tasks):
+                found.append(one)
                 bar.update()
-        _check_finite(found, [j for _, j in tasks])
-        return EstimatorUtilities(np.reshape(found, (-1, 1 + len(left_out))), utility != "loss")
+        self._report({i: problem for i, problem in enumerate(found) if isinstance(problem, str)}, tasks)
+        numbers = [np.nan if isinstance(one, str) else one for one in found]
+        return np.reshape(numbers, (len(seeds), len(removed)))
 
-    def _fit(self, seed: int | None, left_out: int | None, scorer: Scorer, X: Any, y: Any) -> float:
-        estimator = clone(self._estimator)
-        if seed is not None:
-            estimator.set_params(random_state=seed)
-        kept = np.arange(self.n) if left_out is None else np.delete(np.arange(self.n), left_out)
-        estimator.fit(self._X[kept], self._y[kept])
-        return float(scorer(estimator, X, y))
+    def _fit(
+        self, seed: int | None, removed: NDArray[np.bool_], scorer: Scorer, validation: _Samples
+    ) -> float | str:
+        """Return the utility of one fit, or why there is none."""
+        try:
+            estimator = fixed(self._estimator, seed).fit(*self._data.take(np.flatnonzero(~removed)))
+            return _finite(scorer(estimator, *validation))
+        except Exception as error:  # noqa: BLE001 - reported with the sample; the other fits are not lost
+            return f"{type(error).__name__}: {_line(error)}"
+
+    def _report(self, problems: dict[int, str], tasks: list[tuple[int | None, NDArray[np.bool_]]]) -> None:
+        if not problems:
+            return
+        named = [
+            f"without {', '.join(map(str, np.flatnonzero(tasks[i][1])))}: {problem}"
+            for i, problem in list(problems.items())[:_NAMED]
+        ]
+        more = ["..."] if len(problems) > _NAMED else []
+        text = f"{len(problems)} of {len(tasks)} fits of {self._name} failed; {'; '.join([*named, *more])}"
+        if len(problems) == len(tasks):
+            raise InvalidDataError(text)
+        warnings.warn(f"{text}. The values of these samples are NaN", RetrainingWarning, stacklevel=6)
+
+
+def _checked(X: Any, y: Any, what: str) -> _Samples:
+    """Return samples that can be indexed: sparse matrices by rows, data frames as they are."""
+    for name, given in (("X", X), ("y", y)):
+        if given is None or (not hasattr(given, "__len__") and not hasattr(given, "shape")):
+            raise InvalidDataError(
+                f"the {what} {name} must be an array, a data frame or a list, got {described(given)}"
+            )
+    try:
+        data = _Samples(*indexable(X, y))
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(f"the {what} X and y don't fit each other: {_line(error)}") from error
+    if _length(data.y) == 0:
+        raise InvalidDataError(f"the {what} set is empty")
+    _check_targets(np.asarray(data.y), what)
+    return data
+
+
+def _length(y: Any) -> int:
+    return int(y.shape[0]) if hasattr(y, "shape") else len(y)
+
+
+def _check_targets(y: NDArray[Any], what: str) -> None:
+    """Raise if a target is missing: NaN, infinite, None."""
+    if y.dtype.kind not in "fO":
+        return
+    flat = y.reshape(len(y), -1)
+    missing = [i for i, row in enumerate(flat.tolist()) if any(map(_is_missing, row))]
+    if missing:
+        raise InvalidDataError(
+            f"the {what} y contains NaN, infinity or nothing, first at sample {missing[0]}: drop such samples"
+        )
+
+
+def _is_missing(target: Any) -> bool:
+    """Whether a target is None, or a number that is not finite."""
+    return target is None or target != target or target in (np.inf, -np.inf)
+
+
+def _check_labels(given: NDArray[Any], known: NDArray[Any]) -> None:
+    """Raise if a validation label was never seen in training, or is of another kind."""
+    if given.shape[1:] != known.shape[1:]:
+        raise InvalidDataError(f"the validation y has shape {given.shape}, the training y {known.shape}")
+    if known.ndim > 1:
+        return
+    labels = {*known.tolist()}
+    unseen = [(i, label) for i, label in enumerate(given.tolist()) if label not in labels]
+    if unseen:
+        raise InvalidDataError(
+            f"the validation label {unseen[0][1]!r} of sample {unseen[0][0]} never occurs in training, where "
+            f"labels are {described(sorted(labels, key=str))}"
+        )
+
+
+def _scorer(estimator: Any, utility: str | Scorer) -> Scorer:
+    """Return what judges a fit.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if utility == "loss":
+        return _loss
+    if isinstance(utility, str) and utility not in get_scorer_names():
+        raise ValueError(
+            f"unknown utility {utility!r}: choose 'loss', one of sklearn.metrics.get_scorer_names(), or pass a "
+            "function (estimator, X, y) -> number"
+        )
+    scorer: Scorer = check_scoring(estimator, utility)
+    return scorer
+
+
+def _finite(utility: Any) -> float:
+    number = float(utility)
+    if not np.isfinite(number):
+        raise InvalidDataError(f"the utility is {number}")
+    return number
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _check_finite(found: list[float], left_out: list[int | None]) -> None:
@@ -137,10 +280,10 @@ def _loss(estimator: Any, X: Any, y: Any) -> float:
     """
     if is_regressor(estimator):
         return float(mean_squared_error(y, estimator.predict(X)))
-    if not hasattr(estimator, "predict_proba"):
+    if not hasattr(estimator, "predict_proba") or np.ndim(y) != 1:
+        what = "gives no probabilities" if np.ndim(y) == 1 else "has several targets"
         raise InvalidDataError(
-            f"{type(estimator).__name__} gives no probabilities, so it has no loss: choose another utility, "
-            "such as 'accuracy'"
+            f"{type(estimator).__name__} {what}, so it has no loss: choose another utility, such as 'accuracy'"
         )
     probabilities, classes = estimator.predict_proba(X), estimator.classes_.tolist()
     columns = np.array([classes.index(label) if label in classes else -1 for label in np.asarray(y).tolist()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,6 +16,7 @@ from dataval.backend.losses import identify_loss
 from dataval.data import Data
 from dataval.errors import TrainingDivergedError
 from dataval.identity import identity
+from dataval.objectives.utility import StateFunction
 from dataval.progress import progress_bar
 from dataval.retraining.ensemble import advance, make_ensemble
 from dataval.retraining.probes import probes
@@ -26,7 +27,7 @@ from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.run import state_bytes
 
-__all__ = ["Measure", "retrain", "retrain_without", "retraining_key"]
+__all__ = ["retrain", "retrain_without", "retraining_key"]
 
 _STATE_BYTES = 2**29
 _COPIES = 8  # states, gradients and temporaries that are alive at a time while a group trains
@@ -35,18 +36,11 @@ _PASSES = 2  # activations are alive together with their gradients
 _MAX_GROUP = 256
 
 
-class Measure(Protocol):
-    """What is evaluated at the end of a run: a utility, `utility.Together`, `utility.PerSample`."""
-
-    def value(self, state: State) -> NDArray[np.float64]:
-        """Return a number or an array; for a state with a leading axis, one an entry along it."""
-
-
 def retrain(
     program: Program,
     start: State,
     weights: NDArray[np.float64],
-    objective: Measure,
+    utility: StateFunction,
     *,
     key: str,
     n_jobs: int = 1,
@@ -64,10 +58,10 @@ def retrain(
         The state before the first update.
     weights : ndarray of float64, shape (M, N)
         One weight vector a run.
-    objective : Measure
+    utility : StateFunction
         Evaluated at the end of each run: a utility, or several in one array.
     key : str
-        Tells this program, start and objective from others in `folder`.
+        Tells this program, start and utility from others in `folder`.
     n_jobs : int, default 1
         Processes.
     group_size : int, optional
@@ -80,7 +74,7 @@ def retrain(
     Returns
     -------
     ndarray of float64, shape (M, ...)
-        The objective at the end of each run, with the axes that the measure gives.
+        The utility at the end of each run, with the axes that it gives.
 
     Raises
     ------
@@ -93,7 +87,7 @@ def retrain(
         raise ValueError(f"group_size must be at least 1, got {group_size}")
     size = group_size or _choose_group_size(program)
     work = _Work(key, n_jobs, folder, progress)
-    found = work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, objective))
+    found = work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, utility))
     _check_results(found, (weights == 0) & (program.weights != 0), folder)
     return found
 
@@ -102,7 +96,7 @@ def retrain_without(
     program: Program,
     start: State,
     removed: NDArray[np.bool_],
-    objective: Measure,
+    utility: StateFunction,
     *,
     key: str,
     n_jobs: int = 1,
@@ -120,7 +114,7 @@ def retrain_without(
         As for `retrain`; the kept samples keep the program's weights.
     removed : ndarray of bool, shape (M, N)
         Which samples each run is without.
-    objective, key, n_jobs, folder, progress
+    utility, key, n_jobs, folder, progress
         As for `retrain`.
 
     Returns
@@ -137,9 +131,7 @@ def retrain_without(
         As `retrain`.
     """
     work = _Work(f"{key}-removal-{_digest(program.weights)}", n_jobs, folder, progress)
-    found = work.do(
-        removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, objective)
-    )
+    found = work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, utility))
     _check_results(found, removed, folder)
     return found
 
@@ -227,24 +219,24 @@ def _digest(array: NDArray[Any]) -> str:
 
 
 def _train(
-    program: Program, start: State, weights: NDArray[np.float64] | None, objective: Measure
+    program: Program, start: State, weights: NDArray[np.float64] | None, utility: StateFunction
 ) -> NDArray[np.float64]:
     """Train one group of runs as one program over a leading axis; the program itself without weights."""
     if weights is None:
-        return _run(program, start, objective)[None]
+        return _run(program, start, utility)[None]
     if len(weights) == 1:
-        return _run(program.with_weights(weights[0]), start, objective)[None]
-    return _run_together(program, start, weights, objective)
+        return _run(program.with_weights(weights[0]), start, utility)[None]
+    return _run_together(program, start, weights, utility)
 
 
-def _run(program: Program, state: State, objective: Measure) -> NDArray[np.float64]:
+def _run(program: Program, state: State, utility: StateFunction) -> NDArray[np.float64]:
     for step in range(program.plan.n_steps):
         state, _ = program.step(state, step)
-    return objective.value(state)
+    return utility.value(state)
 
 
 def _run_together(
-    program: Program, start: State, weights: NDArray[np.float64], objective: Measure
+    program: Program, start: State, weights: NDArray[np.float64], utility: StateFunction
 ) -> NDArray[np.float64]:
     """Train several runs as one ensemble, each from where it parts from the program's own weights.
 
@@ -262,9 +254,9 @@ def _run_together(
     members = np.empty(len(order), dtype=np.int64)
     members[order] = np.where(np.arange(len(order)) < ensemble.size, np.arange(len(order)), 0)
     parameters, buffers = ensemble.arrays()
-    found = objective.value(State(parameters, (), buffers))[members]
+    found = utility.value(State(parameters, (), buffers))[members]
     for i in np.flatnonzero(_are_spoilt(together, parameters)[members]):
-        found[i] = _run(program.with_weights(weights[i]), start, objective)  # leaves out whatever has weight 0
+        found[i] = _run(program.with_weights(weights[i]), start, utility)  # leaves out whatever has weight 0
     return found
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dataval.backend import ObjectiveFunction
 from dataval.backend.losses import Loss
 from dataval.backend.registry import framework_settings
+from dataval.checks import described, folder_path, process_count, real_number, whole_number
 from dataval.data import Data, as_data
 from dataval.metrics.fidelity import SubsetTruth
 from dataval.objectives.utility import Utility, UtilityLike, make_utility
@@ -88,6 +89,8 @@ def retrain_subsets(
     ValueError
         If a subset would be empty or everything, or there are fewer than three.
     """
+    if not hasattr(learner, "prepare"):
+        raise TypeError(f"learner must be a dataval.Learner, got {described(learner)}")
     replay = learner.prepare(X, y, run=run)
     return retrain_subsets_of(
         replay,
@@ -124,27 +127,32 @@ def retrain_subsets_of(
 ) -> SubsetTruth:
     """Do what `retrain_subsets` does, for a run that is joined with its program already."""
     n = replay.run.n_samples
+    process_count("n_jobs", n_jobs)
+    if group_size is not None:
+        whole_number("group_size", group_size, minimum=1)
     removed = draw_subsets(n, n_subsets, fraction, seed) if removed is None else _checked(removed, n)
     base = replay.run.weights
-    measure = make_utility(utility, replay.program.backend, validation, objective=objective, loss=loss)
+    judge = make_utility(utility, replay.program.backend, validation, objective=objective, loss=loss)
     found = retrain(
         replay.program,
         replay.initial,
         np.concatenate([base[None], base * ~removed]),
-        measure,
-        key="" if folder is None else utility_key(replay, validation, measure),
+        judge,
+        key="" if folder is None else utility_key(replay, validation, judge),
         n_jobs=n_jobs,
         group_size=group_size,
-        folder=None if folder is None else Path(folder),
+        folder=folder_path("folder", folder),
         progress=progress,
     )
     changes = found[1:] - found[0]
-    return SubsetTruth(removed, -changes if measure.greater_is_better else changes)
+    return SubsetTruth(removed, -changes if judge.greater_is_better else changes)
 
 
 def draw_subsets(n_samples: int, n_subsets: int, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
     """Draw the removed samples of every subset, shape (n_subsets, n_samples)."""
-    size = round(fraction * n_samples)
+    whole_number("n_subsets", n_subsets)
+    whole_number("seed", seed, minimum=0)
+    size = round(real_number("fraction", fraction) * n_samples)
     if not 0 < size < n_samples:
         raise ValueError(
             f"fraction={fraction} removes {size} of {n_samples} samples: choose one that removes at least one "
@@ -170,7 +178,7 @@ def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.b
     return mask
 
 
-def utility_key(replay: Replay, validation: Data, measure: Utility) -> str:
+def utility_key(replay: Replay, validation: Data, utility: Utility) -> str:
     """Return a name for retraining and for what is measured then.
 
     Raises
@@ -178,4 +186,4 @@ def utility_key(replay: Replay, validation: Data, measure: Utility) -> str:
     UnknownIdentityError
         If a function holds what can't be read.
     """
-    return retraining_key(replay, validation, measure.name, measure.function)
+    return retraining_key(replay, validation, utility.name, utility.function)

@@ -22,7 +22,7 @@ class Arnoldi(Solver):
     matrices Arnoldi's iteration is Lanczos', here with full orthogonalisation. Any number of right-hand sides
     then costs inner products alone. What lies outside of the leading eigenvectors is dropped, not damped, so
     values differ from those of the other solvers unless the rank is full: choose it for many right-hand sides
-    and large models.
+    and large models. Where more is dropped than the tolerance, a `SolverWarning` says how much.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ class Arnoldi(Solver):
         Number of eigenpairs kept.
     n_iterations : int, default 100
         Dimension of the Krylov space; `rank` if that is larger.
+    tolerance : float, default 0.05
+        What the kept eigenvectors may leave of a right-hand side, as a share of its norm, without a warning.
     seed : int, default 0
         Draws the starting vector.
 
@@ -41,6 +43,7 @@ class Arnoldi(Solver):
     name: Literal["arnoldi"] = "arnoldi"
     rank: int = Field(default=50, gt=0)
     n_iterations: int = Field(default=100, gt=0)
+    tolerance: float = Field(default=0.05, gt=0)
     seed: int = Field(default=0, ge=0)
 
     def prepare(self, operator: Operator) -> Inverse:
@@ -51,12 +54,14 @@ class Arnoldi(Solver):
         sizes = np.abs(eigenvalues)
         kept = np.argsort(-sizes)[: self.rank]
         kept = kept[sizes[kept] > _BREAKDOWN * sizes.max()]
-        return _LowRank(operator, eigenvalues[kept], weights[:, kept].T @ basis)
+        return _LowRank(operator, eigenvalues[kept], weights[:, kept].T @ basis, self.tolerance)
 
 
 class _LowRank(Inverse):
-    def __init__(self, operator: Operator, eigenvalues: FloatArray, eigenvectors: FloatArray) -> None:
-        self._operator = operator
+    def __init__(
+        self, operator: Operator, eigenvalues: FloatArray, eigenvectors: FloatArray, tolerance: float
+    ) -> None:
+        self._operator, self._tolerance = operator, tolerance
         self._eigenvalues, self._eigenvectors = eigenvalues, eigenvectors
 
     def apply(self, vectors: FloatArray) -> Solution:
@@ -64,7 +69,18 @@ class _LowRank(Inverse):
         found = (
             finite(vectors, "right-hand side") @ self._eigenvectors.T / self._eigenvalues
         ) @ self._eigenvectors
-        return Solution(found, relative_residuals(self._operator, found, vectors), len(self._eigenvalues))
+        residuals = relative_residuals(self._operator, found, vectors)
+        return Solution(found, residuals, len(self._eigenvalues), self._problem(residuals))
+
+    def _problem(self, residuals: FloatArray) -> str:
+        worst = float(residuals.max(initial=0.0))
+        if worst <= self._tolerance:
+            return ""
+        return (
+            f"the {len(self._eigenvalues)} eigenvectors that Arnoldi keeps leave a residual of {worst:.0%} of "
+            f"the right-hand side, more than its tolerance of {self._tolerance:.0%}: use a larger rank and "
+            "n_iterations, or solver='cg'"
+        )
 
 
 def _tridiagonalise(

@@ -8,7 +8,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from dataval.options import Options
 
 __all__ = ["FloatArray", "Inverse", "Operator", "Solution", "Solver", "finite", "relative_residuals"]
 
@@ -56,13 +58,13 @@ class Inverse(ABC):
         """Return the inverse times vectors ``(K, P)``."""
 
 
-class Solver(BaseModel, ABC):
+class Solver(Options, ABC):
     """The options of a solver.
 
     Subclasses implement `prepare`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     name: str
 

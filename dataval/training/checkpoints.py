@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterator
 from math import comb
 from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from dataval.options import Options
 
 __all__ = ["Checkpoints", "reverse_walk"]
 
 State = TypeVar("State")
 
 
-class Checkpoints(BaseModel):
+class Checkpoints(Options):
     """How many states of a run are kept in memory.
 
     With ``every=1`` nothing is ever recomputed; with ``every=k`` each sweep replays the run once and holds up
@@ -34,8 +36,6 @@ class Checkpoints(BaseModel):
     max_bytes : int, default 2**30
         Budget where `every` is not given, in bytes. At least four states are held even if they exceed it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     every: int | None = Field(default=None, gt=0)
     max_bytes: int = Field(default=2**30, gt=0)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dataval.options import Options
 from dataval.training.optimizers import SGD, AnyOptimizer
 from dataval.training.schedules import AnySchedule, ConstantSchedule
 
 __all__ = ["Training"]
 
 
-class Training(BaseModel):
+class Training(Options):
     r"""A training configuration: together with data, model and weights it determines a run bit for bit.
 
     Update :math:`t` follows the gradient :math:`g_t = \frac1b \sum_{j\in B_t} w_j\nabla\ell_j(\theta_t)`.
@@ -37,8 +38,6 @@ class Training(BaseModel):
     seed : int, default 0
         Seeds the batch order, dropout masks, and the initialisation where the model is built by a callable.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     optimizer: AnyOptimizer = SGD(learning_rate=0.05, momentum=0.9)
     epochs: Annotated[int, Field(gt=0)] = 20

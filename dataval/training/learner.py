@@ -136,9 +136,9 @@ class Learner(BaseEstimator):
         TrainingInterrupted
             On Ctrl-C, holding what was done.
         """
-        replay = self.prepare(X, y, weights, run=resume)
-        carry_out(replay.program, replay.run, progress=self.progress)
-        return replay.run
+        prepared = self.prepare(X, y, weights, run=resume)
+        carry_out(prepared.program, prepared.run, progress=self.progress)
+        return prepared.run
 
     @framework_settings()
     def prepare(

@@ -22,7 +22,7 @@ _ROUNDING = 1e-3  # relative; deviations beyond it can't come from another order
 
 
 class Replay:
-    """A recorded run joined with the program that made it.
+    """A run joined with the program that makes it; the walks through it need the run to be done.
 
     Parameters
     ----------

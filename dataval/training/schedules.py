@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from dataval.options import Options
 
 __all__ = [
     "AnySchedule",
@@ -19,7 +21,7 @@ __all__ = [
 ]
 
 
-class Schedule(BaseModel, ABC):
+class Schedule(Options, ABC):
     """A frozen description of a schedule, with an optional linear warm-up before it.
 
     Parameters
@@ -28,8 +30,6 @@ class Schedule(BaseModel, ABC):
         Over the first so many updates the factor rises linearly: update ``t`` (from 0) is multiplied
         by ``(t + 1) / (warmup_steps + 1)``. The schedule itself runs from update 0 all the same.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     warmup_steps: int = Field(default=0, ge=0)

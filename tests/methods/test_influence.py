@@ -226,6 +226,7 @@ def test_identity_is_the_inner_product_and_normalised_the_cosine(zoo, network):
     assert_close(cosine.score(*validation), gradients @ mean / lengths[0] / np.linalg.norm(mean), 1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:.*eigenvectors that Arnoldi keeps")
 @pytest.mark.parametrize("solver", ["cg", "exact", "lissa", "arnoldi", "identity"])
 def test_chunks_do_not_change_values(network, solver):
     learner, samples, validation, run = network
@@ -289,6 +290,6 @@ def test_what_does_not_converge_warns(network):
     ],
 )
 def test_nonsense_is_refused_before_training(zoo, options, message, monkeypatch):
-    monkeypatch.setattr("dataval.methods.base.carry_out", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("dataval.methods.of_run.carry_out", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(ValueError, match=message):
         dv.InfluenceFunction(make_learner(zoo), **options).fit(*make_samples())

@@ -193,13 +193,13 @@ def test_what_estimators_lack_is_named(data):
     ("options", "error", "message"),
     [
         ({"indices": [N]}, IndexError, f"0 ... {N - 1}"),
-        ({"indices": [0.5]}, ValueError, "whole numbers"),
-        ({"indices": []}, ValueError, "whole numbers"),
+        ({"indices": [0.5]}, TypeError, "whole number"),
+        ({"indices": []}, ValueError, "whole number"),
         ({"mode": "both"}, ValueError, "mode"),
         ({"seeds": []}, ValueError, "seeds"),
     ],
 )
 def test_nonsense_is_refused_before_training(zoo, options, error, message, monkeypatch):
-    monkeypatch.setattr("dataval.methods.base.carry_out", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("dataval.methods.of_run.carry_out", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(error, match=message):
         dv.LeaveOneOut(make_learner(zoo), **options).fit(*make_samples())

@@ -70,7 +70,7 @@ def test_printed_and_stored():
 @pytest.mark.parametrize(
     ("values", "truth", "message"),
     [
-        ([1.0, np.nan], [1.0, 2.0], "NaN"),
+        ([1.0, np.nan], [np.nan, 2.0], "no sample has both"),
         ([1.0, 2.0], [1.0, np.inf], "infinite"),
         ([1.0], [1.0, 2.0], "1 entries and truth has 2"),
         ([[1.0]], [1.0], "shape"),

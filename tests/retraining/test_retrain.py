@@ -7,7 +7,7 @@ import pytest
 
 import dataval as dv
 from dataval.data import as_data
-from dataval.objectives.utility import PerSample, Together, make_utility
+from dataval.objectives.utility import SampleObjectives, SeveralUtilities, make_utility
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining import retrain as retraining
 from dataval.retraining.retrain import retrain, retrain_without, retraining_key
@@ -108,10 +108,12 @@ def test_several_measures_of_the_same_runs(zoo, tmp_path):
     replay, objective = prepared(zoo)
     accuracy = make_utility("accuracy", replay.program.backend, as_data(*make_samples("mlp", 8, seed=2)))
     losses, accuracies = retrained(replay, objective), retrained(replay, accuracy)
-    both = retrained(replay, Together([objective, accuracy]), folder=tmp_path)
+    both = retrained(replay, SeveralUtilities([objective, accuracy]), folder=tmp_path)
     np.testing.assert_array_equal(both, np.stack([losses, accuracies], axis=1))
-    np.testing.assert_array_equal(retrained(replay, Together([objective, accuracy]), folder=tmp_path), both)
-    rows = retrained(replay, PerSample(objective), group_size=3)
+    np.testing.assert_array_equal(
+        retrained(replay, SeveralUtilities([objective, accuracy]), folder=tmp_path), both
+    )
+    rows = retrained(replay, SampleObjectives(objective), group_size=3)
     assert rows.shape == (len(WEIGHTS), 8)
     assert_close(rows.mean(axis=1), losses)
 

@@ -131,7 +131,7 @@ def test_a_budget_is_kept():
     ],
 )
 def test_refuses_nonsense(options, match):
-    with pytest.raises(ValidationError, match=match):
+    with pytest.raises(ValueError, match=match):
         dv.Checkpoints(**options)
 
 

@@ -54,5 +54,5 @@ def test_is_frozen():
     ],
 )
 def test_refuses_nonsense(options, match):
-    with pytest.raises(ValidationError, match=match):
+    with pytest.raises(ValueError, match=match):
         dv.Training(**options)

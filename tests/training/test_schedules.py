@@ -105,7 +105,7 @@ def test_explicit_of_another_length_is_refused_by_name(per):
     ],
 )
 def test_refuses_nonsense(build, match):
-    with pytest.raises(ValidationError, match=match):
+    with pytest.raises(ValueError, match=match):
         build()
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dataval.options import Options
 
 __all__ = ["Array", "Optimizer", "Slots"]
 
@@ -17,7 +19,7 @@ Array = Any
 Slots = tuple[Array, ...]
 
 
-class Optimizer(BaseModel, ABC):
+class Optimizer(Options, ABC):
     """One optimizer's hyperparameters, its update and the update's derivative.
 
     An optimizer is a frozen value: it keeps no state between updates. The state of a run is the pair
@@ -25,8 +27,6 @@ class Optimizer(BaseModel, ABC):
 
     Subclasses implement `init_slots`, `update` and `update_vjp`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     learning_rate: float = Field(gt=0)

@@ -1,0 +1,113 @@
+"""Methods of a run: they need a recorded training run, update by update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+from sklearn.utils.validation import check_is_fitted
+
+from dataval.backend.registry import framework_settings
+from dataval.checks import described
+from dataval.data import Data
+from dataval.methods.base import DataValuator
+from dataval.methods.matching import as_validation
+from dataval.training.learner import Learner
+from dataval.training.program import Program
+from dataval.training.recording import carry_out
+from dataval.training.replay import Replay
+from dataval.training.run import TrainingRun
+
+__all__ = ["RunValuator", "record"]
+
+
+class RunValuator(DataValuator):
+    """Base of the methods that need a recorded run.
+
+    ``fit`` trains the learner and records its run, or adopts a run. Subclasses implement
+    ``_score(replay, validation)``, and may check what they need in `_prepare`.
+
+    Parameters
+    ----------
+    learner : Learner
+    """
+
+    needs: ClassVar[str] = "a recorded run"
+
+    learner: Learner
+
+    @framework_settings()
+    def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
+        """Train the learner and record the run, or adopt a run recorded before.
+
+        Parameters
+        ----------
+        X : array, tuple of arrays or dict of arrays
+            Training inputs.
+        y : array, shape (N, ...)
+            Training targets.
+        run : TrainingRun, optional
+            A run of the same learner on the same data, to be used instead of training again.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InvalidDataError, InvalidModelError
+            If data, model or loss can't be used; before any training.
+        RunMismatchError
+            If `run` was recorded with something else.
+        TypeError
+            If there is no learner.
+        """
+        if not isinstance(self.learner, Learner):
+            name, given = type(self).__name__, type(self.learner).__name__
+            raise TypeError(
+                f"{name} needs a dataval.Learner, got {given}: it asks its question of {self.needs}; wrap the "
+                "model in Learner(model, loss=..., training=...)"
+            )
+        self._replay = record(self.learner, X, y, run, self._prepare)
+        self.run_ = self._replay.run
+        return self
+
+    def _prepare(self, program: Program) -> None:
+        """Check what the method needs, before any training."""
+
+    def _question(self, X: Any, y: Any) -> tuple[Replay, Data]:
+        check_is_fitted(self, "run_")
+        return self._replay, as_validation(X, y, self._replay.program.data)
+
+    def _trained_again(self) -> Replay:
+        check_is_fitted(self, "run_")
+        return self._replay
+
+
+def record(
+    learner: Learner, X: Any, y: Any, run: TrainingRun | None, check: Callable[[Program], Any]
+) -> Replay:
+    """Train a learner and record the run, or adopt a run; return it joined with its program.
+
+    Parameters
+    ----------
+    learner, X, y, run
+        As for `Learner.prepare`.
+    check : callable
+        Raises, before any training, if the program can't be used.
+
+    Raises
+    ------
+    InvalidDataError, InvalidModelError, RunMismatchError
+        As `Learner.train`.
+    """
+    if run is not None and not isinstance(run, TrainingRun):
+        raise TypeError(
+            f"run must be a dataval.TrainingRun, as learner.train(X, y) returns it, got {described(run)}"
+        )
+    prepared = learner.prepare(X, y, run=run)
+    check(prepared.program)
+    if run is None:
+        carry_out(prepared.program, prepared.run, progress=learner.progress)
+    prepared.check_complete()
+    return prepared

@@ -1,0 +1,116 @@
+"""What can be trained again without some of its samples: a learner's run, or an estimator of scikit-learn."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.backend import ObjectiveFunction
+from dataval.training.replay import Replay
+
+__all__ = ["Retraining", "RetrainingOptions", "Utilities"]
+
+FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RetrainingOptions:
+    """How to train again, and what to judge by.
+
+    Attributes
+    ----------
+    utility : str or callable
+        What a trained model is judged by.
+    objective : callable or None
+        What ``utility="loss"`` averages; the model's own loss for None.
+    seeds : tuple of int or None
+        Train with each of these; None for the seed that there is.
+    mode : {"weight", "removal"}
+        Whether samples get weight 0 in otherwise equal batches, or are really left out.
+    n_jobs : int
+        Processes.
+    group_size : int or None
+        Models trained at once as one program.
+    folder : Path or None
+        Where what was found is kept and looked up.
+    """
+
+    utility: str | Callable[..., float] = "loss"
+    objective: ObjectiveFunction | None = None
+    seeds: tuple[int, ...] | None = None
+    mode: Literal["weight", "removal"] = "weight"
+    n_jobs: int = 1
+    group_size: int | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Utilities:
+    """What models that were trained again are worth.
+
+    Attributes
+    ----------
+    found : ndarray of float64, shape (n_seeds, 1 + M)
+        Trained on everything, then without each of M removals; NaN for a training that failed.
+    greater_is_better : bool
+    """
+
+    found: FloatArray
+    greater_is_better: bool
+
+
+class Retraining(ABC):
+    """What can be trained again without some of its samples.
+
+    Attributes
+    ----------
+    n_samples : int
+        Number of training samples N.
+    """
+
+    n_samples: int
+
+    @abstractmethod
+    def check(self, removed: Mask, options: RetrainingOptions) -> None:
+        """Raise, before any training, if it can't be trained so or without these samples ``(M, N)``."""
+
+    @abstractmethod
+    def validation(self, X: Any, y: Any) -> Any:
+        """Return validation samples in the form that the other functions take, checked.
+
+        Raises
+        ------
+        InvalidDataError
+            If they don't fit the training samples.
+        """
+
+    @abstractmethod
+    def utilities(self, removed: Mask, validation: Any, options: RetrainingOptions) -> Utilities:
+        """Train on everything and without each of M removals ``(M, N)``, for every seed; judge the models."""
+
+    @abstractmethod
+    def single_losses(self, removed: Mask, validation: Any, options: RetrainingOptions) -> FloatArray:
+        """Do the same, and return the loss of every validation sample, shape ``(n_seeds, 1 + M, n)``.
+
+        Raises
+        ------
+        TypeError
+            If there are no losses of single samples.
+        """
+
+    @abstractmethod
+    def replay(self) -> Replay:
+        """Return the run that is trained again.
+
+        Raises
+        ------
+        TypeError
+            If there is none.
+        """

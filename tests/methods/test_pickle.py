@@ -1,0 +1,50 @@
+"""A fitted method travels by pickle, and gives equal values afterwards."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+import dataval as dv
+from tests.runs import make_learner, make_samples
+
+METHODS = {
+    "HyDRA": lambda learner: dv.HyDRA(learner, hessian=True),
+    "influence": dv.InfluenceFunction,
+    "leave-one-out": lambda learner: dv.LeaveOneOut(learner, indices=[0, 3]),
+    "mean loss": dv.MeanLoss,
+    "random": dv.RandomValues,
+}
+
+
+@pytest.fixture
+def trained(zoo):
+    learner, samples = make_learner(zoo), make_samples()
+    return learner, samples, learner.train(*samples)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_fitted_method_gives_equal_values_afterwards(trained, name):
+    """On the same machine and thread the same operations are done: equal to the bit."""
+    learner, samples, run = trained
+    method, validation = METHODS[name](learner).fit(*samples, run=run), make_samples(n=5, seed=2)
+    expected = method.score(*validation)
+    revived = pickle.loads(pickle.dumps(method))
+    np.testing.assert_array_equal(revived.score(*validation), expected)
+    assert revived.run_.data_fingerprint == run.data_fingerprint
+    np.testing.assert_array_equal(revived.fit(*samples, run=revived.run_).score(*validation), expected)
+
+
+def test_leave_one_out_of_an_estimator():
+    samples = make_samples()
+    method = dv.LeaveOneOut(LogisticRegression(), indices=[0, 3]).fit(*samples)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(method)).score(*samples), method.score(*samples))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_that_is_not_fitted(zoo, name):
+    method = METHODS[name](make_learner(zoo))
+    assert repr(pickle.loads(pickle.dumps(method)).get_params().keys()) == repr(method.get_params().keys())
