@@ -17,6 +17,9 @@ from tests.zoo.data import Samples, samples_for
 
 N = 20
 
+TRANSFORMER = pytest.param("transformer", marks=pytest.mark.slow_on_tensorflow)
+"""A model whose functions TensorFlow compiles for tens of seconds."""
+
 _CACHES: list[Any] = []
 
 

@@ -225,7 +225,14 @@ def test_identity_is_the_inner_product_and_normalised_the_cosine(zoo, network):
     assert_close(cosine.score(*validation), gradients @ mean / lengths[0] / np.linalg.norm(mean), 1e-10)
 
 
-@pytest.mark.parametrize("solver", ["cg", "exact", "lissa", "arnoldi", "identity"])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        "cg",
+        "identity",
+        *(pytest.param(s, marks=pytest.mark.slow_on_tensorflow) for s in ("exact", "lissa", "arnoldi")),
+    ],
+)
 def test_chunks_do_not_change_values(network, solver):
     learner, samples, validation, run = network
     found = []
