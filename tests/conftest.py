@@ -66,6 +66,15 @@ def forget_after_each_file() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Turn `slow_on_tensorflow` into `slow` where a test runs on TensorFlow, which compiles for seconds."""
+    for item in items:
+        framework = item.callspec.params.get("framework") if hasattr(item, "callspec") else None
+        if framework == "tensorflow" and item.get_closest_marker("slow_on_tensorflow"):
+            item.add_marker("slow")
+
+
 # ---- the peak memory of every process ------------------------------------------------------------
 
 _PEAK = "peak_mebibytes"

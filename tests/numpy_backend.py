@@ -101,9 +101,9 @@ class NumpyBackend(Backend):
         return isinstance(model, SoftmaxRegression)
 
     @classmethod
-    def create(cls, model, loss, *, device, params, seed, example, build=None):
-        if resolve_loss(loss) != CrossEntropy():
-            raise InvalidModelError(f"the NumPy backend knows the loss 'cross_entropy' alone, not {loss!r}")
+    def create(cls, model, loss, *, device, params, seed, example, build=None, outputs=None):
+        if resolve_loss(loss) != CrossEntropy() or outputs is not None:
+            raise InvalidModelError("the NumPy backend knows the loss 'cross_entropy' of plain outputs alone")
         run_example(lambda: model(example.inputs), example.inputs, len(example))
         backend = cls(model, params)
         backend.check_targets(example)

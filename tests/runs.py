@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import product
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 import dataval as dv
 from dataval.training.program import State
 from tests.zoo.data import Samples, samples_for
 
 N = 20
+
+TRANSFORMER = pytest.param("transformer", marks=pytest.mark.slow_on_tensorflow)
+"""A model whose functions TensorFlow compiles for tens of seconds."""
 
 _CACHES: list[Any] = []
 
@@ -32,6 +37,19 @@ def forget_shared() -> None:
     """Let go of all that was shared."""
     for cached in _CACHES:
         cached.cache_clear()
+
+
+def crossed(rows: Iterable[Any], columns: Iterable[Any], *, always: tuple[Any, Any]) -> list[Any]:
+    """Pair all rows with all columns as parameters of a test.
+
+    On TensorFlow only pairs with the row or the column of `always` are quick: others compile a model anew for
+    arithmetic that is the same code on both frameworks.
+    """
+    slow = pytest.mark.slow_on_tensorflow
+    return [
+        pytest.param(row, column, marks=[] if row == always[0] or column == always[1] else slow)
+        for row, column in product(rows, columns)
+    ]
 
 
 class Trained(NamedTuple):

@@ -56,13 +56,22 @@ class ValidationObjective:
         self.function = function
         self._backend = backend
         self._batches = backend.batches(data)
-        self._objective = backend.objective(function)
+        self._function, self._objective = function, backend.objective(function)
         self._n = len(data)
         self._chunk_size = chunk_size
         with _explained_failure():
             if function is None:
                 backend.check_targets(data)
             self.is_scalar = self._probe()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what a framework compiled, which can't travel to another process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_objective"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Have the backend make it again."""
+        self.__dict__.update(state)
+        self._objective = self._backend.objective(self._function)
 
     def value(self, state: State) -> NDArray[np.float64]:
         """Return the objective at a state, shape ``()``, or ``(K,)`` for a state with a leading axis."""

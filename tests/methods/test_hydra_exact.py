@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import dataval as dv
 from dataval.data import as_data
 from dataval.objectives.validation import ValidationObjective
-from tests.runs import shared_model
+from tests.runs import crossed, shared_model
 from tests.zoo.data import samples_for
 
 N, N_VAL, N_CHECKED = 21, 8, 5
@@ -69,8 +69,9 @@ def relative_error(found: NDArray, expected: NDArray) -> float:
     return float(np.max(np.abs(found - expected) / np.abs(expected)))
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("training", TRAININGS)
+@pytest.mark.parametrize(
+    ("model", "training"), crossed(MODELS, TRAININGS, always=("mlp", "adamw_schedule_and_clipping"))
+)
 def test_values_equal_finite_differences(zoo, model, training):
     learner, samples, validation = make(zoo, model, **TRAININGS[training])
     values = dv.HyDRA(learner, hessian=True).fit(*samples).score(*validation)
@@ -81,7 +82,10 @@ def test_values_equal_finite_differences(zoo, model, training):
     assert relative_error(values[chosen], expected) <= 1e-5
 
 
-@pytest.mark.parametrize("model", ["cnn_max_pool", "dropout", "layer_norm", "lstm"])
+LSTM = pytest.param("lstm", marks=pytest.mark.slow_on_tensorflow)
+
+
+@pytest.mark.parametrize("model", ["cnn_max_pool", "dropout", "layer_norm", LSTM])
 def test_other_layers_equal_finite_differences(zoo, model):
     learner, samples, validation = make(zoo, model, **TRAININGS["decay"])
     values = dv.HyDRA(learner, hessian=True).fit(*samples).score(*validation)
@@ -130,9 +134,15 @@ def test_any_objective(zoo, model, kind):
             hydra.attribute(*validation)
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm"])
-@pytest.mark.parametrize("training", ["decay", "adamw_schedule_and_clipping"])
 @pytest.mark.parametrize("hessian", [False, True])
+@pytest.mark.parametrize(
+    ("model", "training"),
+    crossed(
+        ["mlp", "cnn_batch_norm"],
+        ["decay", "adamw_schedule_and_clipping"],
+        always=("mlp", "adamw_schedule_and_clipping"),
+    ),
+)
 def test_rows_of_attribute_are_scores_of_single_samples(zoo, model, training, hessian):
     learner, samples, validation = make(zoo, model, **TRAININGS[training])
     hydra = dv.HyDRA(learner, hessian=hessian).fit(*samples)

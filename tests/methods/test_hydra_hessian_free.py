@@ -8,7 +8,7 @@ import pytest
 import dataval as dv
 from dataval.data import as_data
 from dataval.objectives.validation import ValidationObjective
-from tests.runs import shared_model
+from tests.runs import crossed, shared_model
 from tests.zoo.data import samples_for
 
 N, N_VAL = 21, 8
@@ -43,6 +43,7 @@ def forward_recursion(learner, samples, validation):
     return -d_theta @ gradient
 
 
+MODELS = ["mlp", "cnn_batch_norm", "cnn_max_pool", "dropout", "transformer"]
 OPTIMIZERS = {
     "plain": dv.SGD(learning_rate=0.1, weight_decay=0.05),
     "momentum": dv.SGD(learning_rate=0.1, momentum=0.9, weight_decay=0.02),
@@ -51,8 +52,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm", "cnn_max_pool", "dropout", "transformer"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("model", "optimizer"), crossed(MODELS, OPTIMIZERS, always=("mlp", "nesterov")))
 def test_equals_the_papers_forward_recursion(zoo, model, optimizer):
     training = dv.Training(
         optimizer=OPTIMIZERS[optimizer],

@@ -12,7 +12,7 @@ from dataval.data import as_data
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining.retrain import retrain
 from dataval.solvers import Arnoldi, ConjugateGradient, LiSSA
-from tests.runs import make_learner, make_samples, shared, trained
+from tests.runs import crossed, make_learner, make_samples, shared, trained
 
 N, N_VAL, DECAY = 20, 8, 0.1
 
@@ -119,8 +119,7 @@ def test_exact_hydra_of_a_long_run_approaches_influence(convex):
     assert_close(hydra.score(*convex.validation), convex.values(), 1e-8)
 
 
-@pytest.mark.parametrize("batch_size", [6, 10])
-@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize(("batch_size", "drop_last"), crossed([6, 10], [False, True], always=(None, False)))
 def test_minibatches_have_the_minimum_that_is_differentiated(zoo, batch_size, drop_last):
     """At small rates the average update decides; a short last batch changes the sample's share."""
     options = {"optimizer": dv.SGD(learning_rate=0.05, weight_decay=DECAY), "epochs": 300}
@@ -227,7 +226,14 @@ def test_identity_is_the_inner_product_and_normalised_the_cosine(zoo, network):
 
 
 @pytest.mark.filterwarnings("ignore:.*eigenvectors that Arnoldi keeps")
-@pytest.mark.parametrize("solver", ["cg", "exact", "lissa", "arnoldi", "identity"])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        "cg",
+        "identity",
+        *(pytest.param(s, marks=pytest.mark.slow_on_tensorflow) for s in ("exact", "lissa", "arnoldi")),
+    ],
+)
 def test_chunks_do_not_change_values(network, solver):
     learner, samples, validation, run = network
     found = []

@@ -7,10 +7,10 @@ import pytest
 
 import dataval as dv
 from dataval.objectives.validation import ValidationObjective
-from tests.runs import N, make_learner, make_samples
+from tests.runs import TRANSFORMER, N, make_learner, make_samples
 
 N_VAL = 5
-MODELS = ["mlp", "cnn_batch_norm", "transformer"]
+MODELS = ["mlp", "cnn_batch_norm", TRANSFORMER]
 
 
 def gradient(backend, state, samples, index):

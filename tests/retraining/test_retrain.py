@@ -11,7 +11,7 @@ from dataval.objectives.utility import SampleObjectives, SeveralUtilities, make_
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining import retrain as retraining
 from dataval.retraining.retrain import retrain, retrain_without, retraining_key
-from tests.runs import N, make_learner, make_samples
+from tests.runs import TRANSFORMER, N, make_learner, make_samples
 
 WEIGHTS = np.random.default_rng(0).uniform(0, 1.5, (7, N))
 
@@ -33,7 +33,7 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm", "dropout", "transformer"])
+@pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm", "dropout", TRANSFORMER])
 def test_equals_training_one_by_one(zoo, model):
     replay, objective = prepared(zoo, model)
     learner, samples = make_learner(zoo, model), make_samples(model)

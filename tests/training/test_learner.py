@@ -12,7 +12,7 @@ import dataval as dv
 from dataval.data import as_data
 from dataval.errors import RunMismatchError
 from dataval.zoo import named_model
-from tests.runs import N, assert_same_run, make_learner, make_samples, shared_model
+from tests.runs import TRANSFORMER, N, assert_same_run, make_learner, make_samples, shared_model
 
 
 def squared(outputs, targets):
@@ -98,7 +98,7 @@ def test_a_callable_starts_every_seed_from_its_own_initialisation(framework):
     assert not np.array_equal(one.checkpoints[0].parameters, run(2).checkpoints[0].parameters)
 
 
-@pytest.mark.parametrize("model", ["mlp", "transformer"])
+@pytest.mark.parametrize("model", ["mlp", TRANSFORMER])
 def test_arrays_of_the_caller_are_never_written(zoo, model):
     samples, validation = make_samples(model), make_samples(model, 8, seed=2)
     weights = np.linspace(0.5, 1, N)

@@ -8,7 +8,7 @@ import pytest
 import dataval as dv
 from dataval.errors import TrainingDivergedError
 from dataval.training.program import Program
-from tests.runs import N, assert_same_run, assert_same_state, make_learner, make_samples
+from tests.runs import TRANSFORMER, N, assert_same_run, assert_same_state, make_learner, make_samples
 
 # ---- against torch's own optimizers and schedulers -----------------------------------------------
 
@@ -117,7 +117,7 @@ def plain_loop(learner, samples, weights):
     return parameters, losses
 
 
-@pytest.mark.parametrize("model", ["mlp", "dropout", "transformer"])
+@pytest.mark.parametrize("model", ["mlp", "dropout", TRANSFORMER])
 @pytest.mark.parametrize("kind", ["ones", "zeros_and_ones", "any"])
 def test_equals_a_plain_loop_with_weights(zoo, model, kind):
     rng = np.random.default_rng(3)
