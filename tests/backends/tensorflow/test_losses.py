@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import expit, log_softmax
-from types import SimpleNamespace
 
 from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy
 from dataval.errors import InvalidDataError, InvalidModelError
@@ -107,7 +108,9 @@ def test_targets_that_do_not_fit(linear, loss, y, message):
 
 
 def test_outputs_that_are_no_tensor_are_named():
-    with pytest.raises(InvalidModelError, match="Gauss-Newton matrix needs a model that returns a tensor, not a Si"):
+    with pytest.raises(
+        InvalidModelError, match="Gauss-Newton matrix needs a model that returns a tensor, not a Si"
+    ):
         check_tensor(SimpleNamespace(), "the Gauss-Newton matrix")
     model = FunctionModel(lambda v, x: {"logits": x @ v}, tf.Variable(np.zeros((6, 3))))
     with pytest.raises(InvalidModelError, match="returned a dict"):

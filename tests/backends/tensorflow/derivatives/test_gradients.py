@@ -89,7 +89,9 @@ def test_unused_leaves_are_named():
 def test_rolled_loops_work_in_every_form():
     """Their graphs can't be batched by every version of TensorFlow; what is right is used then."""
     make = {"dtype": "float64"}
-    model = keras.Sequential([keras.Input((3, 2), **make), layers.SimpleRNN(4, **make), layers.Dense(3, **make)])
+    model = keras.Sequential(
+        [keras.Input((3, 2), **make), layers.SimpleRNN(4, **make), layers.Dense(3, **make)]
+    )
     X, y = features(4)
     case = make_case(model, X.reshape(4, 3, 2), y)
     ones = case.array(np.ones(4))

@@ -103,7 +103,9 @@ def test_derivatives_reach_the_values():
 
 def test_copies_hold_the_values_and_travel():
     caller = ModuleCaller(Net())
-    values = {name: value + 1 if name in caller.trainable else value for name, value in values_of(caller).items()}
+    values = {
+        name: value + 1 if name in caller.trainable else value for name, value in values_of(caller).items()
+    }
     exported = caller.export(values)
     np.testing.assert_array_equal(exported.first.shared.numpy(), np.full(3, 2.0))
     assert exported.first.shared is exported.second.shared
@@ -144,7 +146,10 @@ def test_slots_behave_as_variables():
 
 @pytest.mark.parametrize(
     ("module", "match"),
-    [(tf.Module, "can't be called"), (lambda: FunctionModel(lambda v, x: x, (v for v in ())), "can't be copied")],
+    [
+        (tf.Module, "can't be called"),
+        (lambda: FunctionModel(lambda v, x: x, (v for v in ())), "can't be copied"),
+    ],
 )
 def test_modules_that_are_refused(module, match):
     with pytest.raises(InvalidModelError, match=match):

@@ -15,7 +15,7 @@ from dataval_tensorflow.model.randomness import generator_state, layer_state, se
 def draws():
     return [
         random.random(),
-        np.random.rand(),
+        np.random.random(),  # noqa: NPY002 - the stream that initialisers may draw from
         float(tf.random.uniform(())),
         float(keras.random.uniform(())),
         float(keras.layers.Dense(1).add_weight(shape=(), initializer="random_normal").numpy()),
@@ -36,8 +36,7 @@ def test_all_generators_are_restored_even_after_a_failure():
     expected = draws()
     keras.utils.set_random_seed(3)
     with pytest.raises(KeyError), seeded(1):
-        draws()
-        raise KeyError
+        raise KeyError(draws())
     assert draws() == expected
 
 
