@@ -86,9 +86,10 @@ def test_every_method(method):
     assert_near(values[1], values[0], SAME)
 
 
-def test_retraining_and_attributions():
-    one, other, _ = learners("cnn_max_pool", OPTIMIZERS["sgd"], epochs=4)
-    data, validation = samples("cnn_max_pool", N, seed=1), samples("cnn_max_pool", 6, seed=2)
+@pytest.mark.parametrize("name", ["mlp", slow("cnn_max_pool")])
+def test_retraining_and_attributions(name):
+    one, other, _ = learners(name, OPTIMIZERS["sgd"], epochs=4)
+    data, validation = samples(name, N, seed=1), samples(name, 6, seed=2)
     found = []
     for learner in (one, other):
         hydra = dv.HyDRA(learner).fit(*data)

@@ -76,7 +76,10 @@ def snapshot(model: Any) -> list[Any]:
     return [v.numpy() for v in model.variables] + [sorted(vars(model)), random.getstate()]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["module", "dropout", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("subclassed", "function"))],
+)
 def test_derivatives_and_that_the_model_is_left_alone(kind):
     model, (X, y) = KINDS[kind](), features(6)
     before = snapshot(model)
