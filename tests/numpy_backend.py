@@ -27,7 +27,11 @@ class Batch:
 
     def __init__(self, x, y, matrix, free):
         x = np.column_stack([x, np.ones(len(x))])
-        self.x, self.offset, self.y = x[:, free], x[:, ~free] @ matrix[~free], np.eye(matrix.shape[1])[y]
+        self.x, self.offset, self.y = (
+            x[:, free],
+            x[:, ~free] @ matrix[~free],
+            np.eye(matrix.shape[1])[y.astype(int)],
+        )
 
     def __len__(self):
         return len(self.x)
@@ -76,7 +80,7 @@ class NumpyObjective(Objective):
         return batch.softmax(parameters)[0]
 
     def rows(self, parameters, buffers, batch):
-        return batch.rows(parameters), np.zeros((len(batch), 0))
+        return batch.rows(parameters), np.zeros((len(batch), 0), self.arrays.dtype)
 
     def hessian_products(self, parameters, buffers, batch, weights, vectors):
         return batch.products(parameters, weights, vectors)
@@ -110,7 +114,7 @@ class NumpyBackend(Backend):
         return backend
 
     def initial(self):
-        return self.matrix[self.free].ravel(), np.zeros(0)
+        return self.matrix[self.free].ravel(), np.zeros(0, self.arrays.dtype)
 
     def export(self, parameters, buffers):
         matrix = self.matrix.copy()

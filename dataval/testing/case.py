@@ -98,11 +98,13 @@ def make_backend(
     Parameters
     ----------
     backend : type of Backend
+        The class to be tested.
     model
         One that it handles.
     X, y
         Samples; the first few are its example.
     loss : str, NamedLoss or callable, default "cross_entropy"
+        What is trained.
     **options
         Of `Backend.create`: device, params, seed, build.
     """

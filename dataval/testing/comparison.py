@@ -17,7 +17,7 @@ SUMMED = 1e-11
 """The same where many terms are summed."""
 
 DIFFERENCES = 1e-7
-"""Tolerance of `central`: its error is about 1e-11 of the function's scale, some 1000 times the derivative's."""
+"""Tolerance of `central`: its error is about 1e-11 of the function's scale, up to 1000 times the result's."""
 
 
 def central(function: Callable[[float], Any], step: float = 1e-4) -> Any:

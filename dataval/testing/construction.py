@@ -38,12 +38,12 @@ class ConstructionConformance:
 
     @pytest.fixture
     def X(self) -> NDArray[np.float64]:  # noqa: N802 - as everywhere
-        """Inputs."""
+        """Return inputs."""
         return np.random.default_rng(0).normal(size=(8, self.n_features))
 
     @pytest.fixture
     def y(self) -> NDArray[np.int64]:
-        """Labels, all classes among them."""
+        """Return labels, all classes among them."""
         return np.arange(8) % self.n_classes
 
     def test_it_handles_models_and_nothing_else(

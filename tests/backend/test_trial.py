@@ -40,7 +40,7 @@ def test_a_failure_describes_the_inputs_in_one_line(inputs, described):
 
 @pytest.mark.parametrize("kind", [InvalidDataError, InvalidModelError])
 def test_what_is_explained_already_is_left_alone(kind):
-    with pytest.raises(kind, match="^as it is$"):
+    with pytest.raises(kind, match=r"^as it is$"):
         run_example(failing(kind("as it is")), np.zeros(4), 4)
 
 
@@ -64,7 +64,7 @@ def test_losses_that_are_not_one_finite_number_a_sample(losses, message):
 def test_runs_that_differ_by_more_than_rounding(dtype):
     losses, half = np.ones(4, dtype), np.finfo(dtype).eps ** 0.5
     check_repeatable(losses, losses + np.array(half, dtype), "that is no buffer")
-    with pytest.raises(InvalidModelError, match="no seed controls.*keeps a state that is no buffer"):
+    with pytest.raises(InvalidModelError, match=r"no seed controls.*keeps a state that is no buffer"):
         check_repeatable(losses, losses + np.array(4 * half, dtype), "that is no buffer")
 
 

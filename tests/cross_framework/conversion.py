@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import keras
@@ -28,8 +29,9 @@ class Twins(NamedTuple):
     order: NDArray[np.int64]
 
 
+@cache
 def twins(name: str) -> Twins:
-    """Return a model of the zoo, or LeNet, in both frameworks in float64."""
+    """Return a model of the zoo, or LeNet, in both frameworks in float64; tests share them."""
     one = torch_lenet() if name == "lenet" else getattr(torch_models, name)()
     one = one if isinstance(one, nn.Sequential) else nn.Sequential(one)
     other = keras_lenet() if name == "lenet" else getattr(tensorflow_models, name)()

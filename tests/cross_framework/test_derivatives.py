@@ -18,7 +18,12 @@ SAME = 1e-10
 N = 6
 
 
-@pytest.fixture(scope="module", params=MODELS)
+QUICK = {"cnn_batch_norm"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(m, marks=[] if m in QUICK else pytest.mark.slow) for m in MODELS]
+)
 def pair(request):
     return cases(request.param, N)
 

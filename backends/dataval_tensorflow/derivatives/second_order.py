@@ -16,6 +16,7 @@ from dataval.backend.second_order import STEPS, is_close, missing_second_derivat
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.derivatives.gradients import gradient
 from dataval_tensorflow.model.functional import FunctionalModel
+from dataval_tensorflow.model.keras_models import KerasCaller
 from dataval_tensorflow.model.layers import differentiable_operations
 from dataval_tensorflow.model.modules import ModuleCaller
 from dataval_tensorflow.model.parameters import Named
@@ -52,7 +53,7 @@ def _find_layer(
         with _recorded() as calls:
             model.caller.call(values, batch, training=True)
         for layer, args, keywords in calls:
-            run = partial(_run, model, values, layer, keywords)
+            run = partial(_run, model.caller, values, layer, keywords)
             if any(layer is one for one in inner) and not is_fine(run, list(args)):
                 return f"the layer {layer.name!r} ({type(layer).__name__})"
     return None
@@ -76,9 +77,9 @@ def _recorded() -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
         keras.Layer.__call__ = original
 
 
-def _run(model: FunctionalModel, values: Named, layer: Any, keywords: dict[str, Any], *args: Any) -> Any:
+def _run(caller: KerasCaller, values: Named, layer: Any, keywords: dict[str, Any], *args: Any) -> Any:
     """Call a layer with the values that the model began with: one that draws always draws the same."""
-    with model.caller.scope(values):
+    with caller.scope(values):
         return layer(*args, **keywords)
 
 
