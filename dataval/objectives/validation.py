@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, ObjectiveFunction
+from dataval.checks import described
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.program import State
 
-__all__ = ["ValidationObjective"]
+__all__ = ["ValidationObjective", "check_objective"]
 
 CHUNK_SIZE = 500
 
@@ -50,6 +51,7 @@ class ValidationObjective:
     def __init__(
         self, backend: Backend, data: Data, function: ObjectiveFunction | None, chunk_size: int = CHUNK_SIZE
     ) -> None:
+        check_objective(function)
         self._backend = backend
         self._batches = backend.batches(data)
         self._objective = backend.objective(function)
@@ -105,6 +107,15 @@ class ValidationObjective:
                 "sample, or a single number"
             )
         return shape == ()
+
+
+def check_objective(function: Any) -> None:
+    """Raise `TypeError` if an objective is neither a function nor None."""
+    if function is not None and not callable(function):
+        raise TypeError(
+            "objective must be a function (outputs, targets) -> one number a sample, in the model's framework, "
+            f"or None for the learner's loss, got {described(function)}"
+        )
 
 
 @contextmanager
