@@ -212,8 +212,8 @@ def check_utility(utility: UtilityLike) -> None:
 
     if utility not in get_scorer_names():
         raise ValueError(
-            f"unknown utility {utility!r}: choose 'loss', 'accuracy', one of sklearn.metrics.get_scorer_names(), "
-            "or pass a function (outputs, targets) -> number"
+            f"unknown utility {utility!r}: choose 'loss', 'accuracy', one of "
+            "sklearn.metrics.get_scorer_names(), or pass a function (outputs, targets) -> number"
         )
 
 
