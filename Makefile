@@ -10,8 +10,10 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 TORCH_INDEX ?= auto
 PIP_FLAGS ?=
 
-# Threads of the numerical libraries while tests run, and more arguments for pytest.
-THREADS ?= 2
+# Processes that run the tests, threads of the numerical libraries in each, and more arguments for
+# pytest. Models this small spin in a second thread more than they compute.
+WORKERS ?= 2
+THREADS ?= 1
 ARGS ?=
 
 # The lowest versions of what (TensorFlow too: OLDEST_EXTRAS="torch tensorflow plots test"), and
@@ -30,9 +32,14 @@ DOCS := $(VENV)/.installed-docs
 OLDEST := $(OLDEST_VENV)/.installed
 BENCHMARKS ?= $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
+# One file stays in one process, which compiles its models once.
+PYTEST = OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
+	VECLIB_MAXIMUM_THREADS=$(THREADS) TF_NUM_INTRAOP_THREADS=$(THREADS) TF_NUM_INTEROP_THREADS=$(THREADS) \
+	MPLBACKEND=agg $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-oldest lint format types check docs bench clean
+.PHONY: help venv demo test test-all test-oldest lint format types check docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +50,10 @@ demo: $(RUN) ## find mislabelled samples: the shortest tour of the library
 	$(PY) examples/noisy_labels.py
 
 test: $(TEST) ## run the tests, on both frameworks (ARGS="-k hydra" for some of them)
-	OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
-	VECLIB_MAXIMUM_THREADS=$(THREADS) MPLBACKEND=agg $(PY) -m pytest $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(TEST) ## run the slow tests as well
+	$(PYTEST) $(ARGS)
 
 # Warnings of deprecation do not count here: they are old libraries' about their newer neighbours.
 test-oldest: PY := $(OLDEST_VENV)/bin/python

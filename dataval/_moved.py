@@ -68,8 +68,18 @@ class _OldPaths(MetaPathFinder, Loader):
         new = MOVED[module.__name__]
         warnings.warn(f"{module.__name__} is now {new}", DeprecationWarning, stacklevel=2)
         sys.modules[module.__name__] = import_module(new)
+        sys.modules[module.__name__.rpartition(".")[0]].__class__ = _KeepsItsNames
+
+
+class _KeepsItsNames(ModuleType):
+    """A package whose functions no module replaces: imports set what they found as the parent's attribute."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        taken = self.__dict__.get(name)
+        if taken is None or isinstance(taken, ModuleType) or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
 
 
 def find_moved() -> None:
-    """Let the old paths be imported."""
-    sys.meta_path.append(_OldPaths())
+    """Let the old paths be imported, before any finder sees a moved package's files under its old name."""
+    sys.meta_path.insert(0, _OldPaths())

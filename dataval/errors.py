@@ -25,6 +25,7 @@ __all__ = [
     "SolverWarning",
     "TrainingDivergedError",
     "TrainingInterrupted",
+    "UnknownIdentityError",
     "UnusedParameterWarning",
 ]
 
@@ -78,6 +79,10 @@ class TrainingInterrupted(KeyboardInterrupt):
             "learner.train(X, y, resume=error.run) goes on from there"
         )
         self.run = run
+
+
+class UnknownIdentityError(TypeError):
+    """A function holds a state that can't be read, so results kept for it can't be told from another's."""
 
 
 class SolverDivergedError(RuntimeError):

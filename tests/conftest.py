@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import resource
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dataval.backend import registry
 from tests.numpy_backend import NumpyBackend
+from tests.runs import forget_shared
 
 FRAMEWORKS = [name for name in ("torch", "tensorflow") if find_spec(name) is not None]
 
@@ -49,3 +54,41 @@ def numpy_backend(register) -> type[NumpyBackend]:
     """The backend of NumPy models, registered as a package of one's own would register it."""
     register("numpy", lambda: NumpyBackend)
     return NumpyBackend
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_after_each_file() -> Iterator[None]:
+    """Free the models, runs and compiled graphs of a file: a process that runs all files stays small."""
+    yield
+    forget_shared()
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
+    gc.collect()
+
+
+# ---- the peak memory of every process ------------------------------------------------------------
+
+_PEAK = "peak_mebibytes"
+_peaks = pytest.StashKey[list[int]]()
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process held so far, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[_PEAK] = peak_memory()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if hasattr(node, "workeroutput") and _PEAK in node.workeroutput:
+        node.config.stash.setdefault(_peaks, []).append(node.workeroutput[_PEAK])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    peaks = ", ".join(map(str, [*config.stash.get(_peaks, []), peak_memory()]))
+    terminalreporter.write_line(f"peak memory of each process: {peaks} MiB")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,13 +15,52 @@ from tests.zoo.data import Samples, samples_for
 
 N = 20
 
+_CACHES: list[Any] = []
+
+
+def shared(make: Callable[..., Any]) -> Any:
+    """Decorate a function whose results the tests of a file share, as training and compiling take long.
+
+    Tests never change what they share.
+    """
+    cached = cache(make)
+    _CACHES.append(cached)
+    return cached
+
+
+def forget_shared() -> None:
+    """Let go of all that was shared."""
+    for cached in _CACHES:
+        cached.cache_clear()
+
+
+class Trained(NamedTuple):
+    """A learner with a run of its own on the samples."""
+
+    learner: dv.Learner
+    samples: Samples
+    run: dv.TrainingRun
+
+
+@shared
+def shared_model(zoo: ModuleType, model: str) -> Any:
+    """Return a model that tests share: learners never change it, and what was compiled for it serves again."""
+    return getattr(zoo, model)()
+
 
 def make_learner(zoo: ModuleType, model: str = "mlp", **options: Any) -> dv.Learner:
     """Return a learner; options of `Training` go there, others to the learner."""
     own = {key: options.pop(key) for key in ("loss", "checkpoints", "params", "device") if key in options}
     settings = {"optimizer": dv.SGD(learning_rate=0.1, momentum=0.9), "epochs": 3, "batch_size": 6, "seed": 1}
     training = dv.Training(**settings | options)
-    return dv.Learner(getattr(zoo, model)(), training=training, progress=False, **own)
+    return dv.Learner(shared_model(zoo, model), training=training, progress=False, **own)
+
+
+@shared
+def trained(zoo: ModuleType, model: str = "mlp", n: int = N, **options: Any) -> Trained:
+    """Return a run that tests share and never change, by the options of `make_learner`."""
+    learner, samples = make_learner(zoo, model, **options), make_samples(model, n)
+    return Trained(learner, samples, learner.train(*samples))
 
 
 def make_samples(model: str = "mlp", n: int = N, seed: int = 1) -> Samples:

@@ -15,6 +15,7 @@ FLOORS = [
     {"checks", "errors", "options", "process", "progress"},
     {"files"},
     {"data", "datasets", "noise"},
+    {"identity"},
     {"metrics"},
     {"solvers"},
     {"backend"},

@@ -42,9 +42,23 @@ def test_the_core_imports_no_framework_and_no_plotting():
     assert not loaded & {*FRAMEWORKS, *NOT_NEEDED, "dataval_torch", "dataval_tensorflow"}
 
 
+def test_importing_takes_no_time():
+    """What takes it, NumPy and pydantic included, comes with the first name that needs it."""
+    loaded = modules_after("import dataval; assert dataval.__version__")
+    assert not loaded & {"numpy", "pandas", "pydantic", "scipy", "sklearn", *FRAMEWORKS, *NOT_NEEDED}
+    assert {name for name in loaded if name.startswith("dataval.")} == {"dataval._moved"}
+
+
+def test_naming_what_is_there_imports_nothing():
+    loaded = modules_after("import dataval; assert {*dataval.__all__, '__version__'} <= {*dir(dataval)}")
+    assert "dataval.training" not in loaded
+
+
 def test_public_names_are_there():
     import dataval as dv
 
+    with pytest.raises(AttributeError, match="module 'dataval' has no attribute 'HYDRA'"):
+        dv.HYDRA  # noqa: B018
     for name in dv.__all__:
         assert getattr(dv, name) is not None
     assert sorted(dv.__all__, key=str.swapcase) == sorted(set(dv.__all__), key=str.swapcase)

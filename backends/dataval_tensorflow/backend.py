@@ -169,8 +169,11 @@ class TensorFlowBackend(Backend):
         return seeded(seed)
 
     def check_example(self, example: Data) -> None:
-        """Check what is wrong with samples rather than with the model."""
+        """Check what is wrong with samples rather than with the model, which others may have been run on."""
         batch = self.batches(example).take(np.arange(len(example)))
+        if example is not self._given[3]:
+            outputs = run_example(lambda: self.predict(*self.initial(), batch), batch.inputs, len(batch))
+            check_named_targets(self._given[0], outputs, example.targets, _CLASS_AXIS)
         check_losses(self.arrays.to_numpy(self.loss.losses(*self.initial(), batch, 0)), len(batch))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -74,6 +74,13 @@ def target_dtype(loss: Loss, targets: NDArray[Any], dtype: tf.DType) -> tf.DType
     return tf.int64
 
 
+def check_returned(losses: object) -> tf.Tensor:
+    """Return what a loss returned, or raise if it is no tensor."""
+    if not tf.is_tensor(losses):
+        raise InvalidModelError(f"the loss returned a {type(losses).__name__}, not a tensor")
+    return losses
+
+
 def check_tensor(outputs: object, what: str) -> tf.Tensor:
     """Return a model's outputs, or raise if they are not one tensor."""
     if not tf.is_tensor(outputs):
@@ -82,13 +89,6 @@ def check_tensor(outputs: object, what: str) -> tf.Tensor:
             "Learner(outputs=lambda returned: returned.logits)"
         )
     return outputs
-
-
-def check_returned(losses: object) -> tf.Tensor:
-    """Return what a caller's loss returned, or raise if it is no tensor."""
-    if not tf.is_tensor(losses):
-        raise InvalidModelError(f"the loss returned a {type(losses).__name__}, not a tensor")
-    return losses
 
 
 def _cross_entropy(loss: CrossEntropy, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

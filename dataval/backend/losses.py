@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from dataval.errors import UnknownIdentityError
+from dataval.identity import identity, is_comparable
 from dataval.options import Options
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "MeanSquaredError",
     "NamedLoss",
     "describe_loss",
+    "identify_loss",
+    "is_same_loss",
     "resolve_loss",
 ]
 
@@ -77,6 +81,7 @@ class MeanSquaredError(NamedLoss):
 
 
 LossFunction = Callable[[Any, Any], Any]
+Outputs = Callable[[Any], Any] | None
 Loss = str | NamedLoss | LossFunction
 
 _BY_NAME: dict[str, type[NamedLoss]] = {
@@ -108,8 +113,8 @@ def resolve_loss(loss: Loss) -> NamedLoss | LossFunction:
     raise TypeError(f"loss must be a name or a function (outputs, targets) -> (n,), got {loss!r}")
 
 
-def describe_loss(loss: Loss, outputs: Callable[[Any], Any] | None = None) -> str:
-    """Return a text that tells two losses apart, as kept in a recorded run.
+def identify_loss(loss: Loss, outputs: Outputs = None) -> str:
+    """Return a text that tells two losses apart: options and all, or a name and an `identity`.
 
     Parameters
     ----------
@@ -117,11 +122,44 @@ def describe_loss(loss: Loss, outputs: Callable[[Any], Any] | None = None) -> st
         A loss.
     outputs : callable, optional
         What is applied to a model's outputs before the loss.
+
+    Raises
+    ------
+    UnknownIdentityError
+        If a function holds what can't be read.
     """
+    resolved = resolve_loss(loss)
+    if isinstance(resolved, NamedLoss) and outputs is None:
+        return resolved.model_dump_json()
+    described = resolved.model_dump_json() if isinstance(resolved, NamedLoss) else resolved
+    return f"{_name(loss, outputs)}#{identity(described if outputs is None else (described, outputs))}"
+
+
+def describe_loss(loss: Loss, outputs: Outputs = None) -> str:
+    """Return what a recorded run keeps of its loss: as `identify_loss`, or a name alone where that fails."""
+    try:
+        return identify_loss(loss, outputs)
+    except UnknownIdentityError:
+        return _name(loss, outputs)
+
+
+def is_same_loss(recorded: str, mine: str) -> bool:
+    """Whether two descriptions may be of one loss.
+
+    Only the names are compared where one has no identity (of a run recorded by an earlier version), or was
+    found by another version of Python.
+    """
+    (name, _, left), (other, _, right) = recorded.partition("#"), mine.partition("#")
+    if left and right and is_comparable(left, right):
+        return left == right
+    return name == other
+
+
+def _name(loss: Loss, outputs: Outputs) -> str:
     resolved = resolve_loss(loss)
     text = resolved.model_dump_json() if isinstance(resolved, NamedLoss) else _name_of(resolved)
     return text if outputs is None else f"{text} of {_name_of(outputs)}"
 
 
-def _name_of(function: Callable[..., Any]) -> str:
+def _name_of(function: Any) -> str:
     return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function))}"

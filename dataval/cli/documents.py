@@ -76,7 +76,9 @@ def _parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise UsageError("a YAML configuration needs PyYAML: pip install 'dataval[yaml]', or use JSON") from error
+        raise UsageError(
+            "a YAML configuration needs PyYAML: pip install 'dataval[yaml]', or use JSON"
+        ) from error
     try:
         return yaml.load(text, Loader=_loader(yaml))
     except yaml.YAMLError as error:

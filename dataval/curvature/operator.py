@@ -65,7 +65,8 @@ class Curvature:
         r"""Return :math:`s\sum_j w_j (\nabla\ell_j)^2` plus the diagonal terms, shape ``(P,)``."""
         total = np.full(self.size, self._diagonal)
         rows = max(1, 2**25 // self.size)
-        for chunk in self._samples.chunks():
+        for every in self._samples.chunks():
+            chunk = every[self._weights[every] != 0]
             for start in range(0, len(chunk), rows):
                 part = chunk[start : start + rows]
                 total += self._weights[part] @ self._samples.gradients(part) ** 2

@@ -44,10 +44,15 @@ class LinearSystem:
         return self._scale * self._samples.slopes(solution.vectors)
 
     def own(self) -> tuple[FloatArray, FloatArray]:
-        r"""Return :math:`\nabla\ell_j^\top A^{-1}\nabla\ell_j` and :math:`\lVert A^{-1}\nabla\ell_j\rVert`."""
-        energies, norms = np.empty(self._samples.n), np.empty(self._samples.n)
-        for block in self.blocks(self._samples.n):
-            gradients = self._samples.gradients(block)
+        r"""Return :math:`\nabla\ell_j^\top A^{-1}\nabla\ell_j` and :math:`\lVert A^{-1}\nabla\ell_j\rVert`.
+
+        NaN for samples of weight 0 without a finite gradient.
+        """
+        energies, norms = np.full((2, self._samples.n), np.nan)
+        for every in self.blocks(self._samples.n):
+            gradients = self._samples.gradients(every)
+            is_finite = np.isfinite(gradients).all(axis=1)
+            block, gradients = every[is_finite], gradients[is_finite]
             solution = self._inverse.apply(gradients)
             self.problems |= {solution.problem} - {""}
             energies[block] = np.einsum("kp,kp->k", gradients, solution.vectors)

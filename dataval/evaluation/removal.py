@@ -353,7 +353,7 @@ def _utilities(
     progress: bool | None,
     options: dict[str, Any],
 ) -> list[float]:
-    key = utility_key(replay, validation, None, judge)
+    key = "" if options["folder"] is None else utility_key(replay, validation, judge)
     found = retrain_without(
         replay.program, replay.initial, removed, judge, key=key, progress=progress, **options
     )

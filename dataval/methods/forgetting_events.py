@@ -26,7 +26,8 @@ class ForgettingEvents(RunValuator):
     others. Samples with value 0 were learned once and for all.
 
     A ranking by counts, with many ties, which the validation set plays no part in. Made for finding samples
-    that can be left out; for wrong labels `AreaUnderMargin` and `MeanLoss` are finer.
+    that can be left out; for wrong labels `AreaUnderMargin` and `MeanLoss` are finer. NaN for a sample of
+    weight 0 whose logits are not finite.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class ForgettingEvents(RunValuator):
         for step, logits, labels in batch_logits(replay, self.learner.progress):
             batch = plan.batch(step)
             is_right = logits.argmax(axis=1) == labels
-            events[batch] += was_right[batch] & ~is_right
+            events[batch] += np.where(np.isfinite(logits).all(axis=1), was_right[batch] & ~is_right, np.nan)
             was_right[batch] = is_right
             was_ever_right[batch] |= is_right
-        return np.where(was_ever_right, -events, -float(replay.run.training.epochs))
+        return np.where(was_ever_right | np.isnan(events), -events, -float(replay.run.training.epochs))

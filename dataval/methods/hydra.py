@@ -117,7 +117,7 @@ class HyDRA(RunValuator):
             results.append(self._sweep(replay, start, f"attributing {chunk[-1] + 1}/{len(validation)}"))
         norms = np.max([result.cotangent_norm for result in results], axis=0)
         values = np.concatenate([result.values for result in results])
-        self._report(SweepResult(values, norms, min(result.stopped_at for result in results)))
+        self._report(SweepResult(values, norms, max(result.stopped_at for result in results)))
         return values
 
     def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:
@@ -142,7 +142,8 @@ class HyDRA(RunValuator):
 
     def _report(self, result: SweepResult) -> None:
         norms = result.cotangent_norm
-        growth = float(np.nanmax(norms / norms[-1])) if norms[-1] > 0 else 0.0
+        growth = float(np.nanmax(norms / norms[-1])) if 0 < norms[-1] < np.inf else 0.0
+        growth = np.inf if result.stopped_at >= 0 else growth
         self.diagnostics_ = {"cotangent_norm": norms, "growth": growth}
         if result.stopped_at >= 0:
             self._warn(f"overflowed at update {result.stopped_at}, so the values are NaN")

@@ -21,7 +21,8 @@ class MeanLoss(RunValuator):
     with :math:`t(e, j)` the update of epoch e that saw the sample (in training mode, before the update).
     The losses come free with a run, and mislabelled samples have high ones. The validation set plays no
     part, so this says which samples are hard or wrong, not what they do to the model: choose `HyDRA` for that.
-    The unit is that of the training loss; `score` gives the same answer for any validation set.
+    The unit is that of the training loss; a sample of weight 0 whose loss was never finite has the value NaN.
+    `score` gives the same answer for any validation set.
 
     Parameters
     ----------
@@ -38,6 +39,9 @@ class MeanLoss(RunValuator):
 
     def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
         losses = replay.run.losses
-        seen = ~np.isnan(losses)
+        seen = np.isfinite(losses)
         total = np.where(seen, losses, 0.0).sum(axis=0)
-        return np.asarray(-total / np.maximum(1, seen.sum(axis=0)), dtype=np.float64)
+        values = np.asarray(-total / np.maximum(1, seen.sum(axis=0)), dtype=np.float64)
+        without_loss = np.setdiff1d(replay.run.plan.order, np.flatnonzero(seen.any(axis=0)))
+        values[without_loss] = np.nan
+        return values

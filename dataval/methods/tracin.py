@@ -18,6 +18,7 @@ from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
+from dataval.training.faults import check_finite
 from dataval.training.learner import Learner
 from dataval.training.plan import Plan
 from dataval.training.program import Program, State
@@ -161,6 +162,8 @@ class TracIn(StateValuator):
                 slopes = program.backend.arrays.to_numpy(program.slopes(gradients, state, step)).astype(
                     np.float64
                 )
+                what = f"the gradient of its loss at update {step} of {plan.n_steps}"
+                check_finite(slopes, plan.batch(step), program.weights, what)
                 total = np.zeros((len(slopes), plan.n_samples)) if total is None else total
                 total[:, plan.batch(step)] += plan.learning_rates[step] * slopes
                 bar.update()

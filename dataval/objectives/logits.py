@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dataval.errors import InvalidDataError
 from dataval.progress import progress_bar
+from dataval.training.faults import check_finite
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 
@@ -80,8 +81,15 @@ def _labels(program: Program, indices: NDArray[np.int64]) -> Labels:
 
 
 def _logits(program: Program, state: State, indices: NDArray[np.int64]) -> FloatArray:
-    """Return class logits; one logit z for two classes becomes (0, z)."""
+    """Return class logits; one logit z for two classes becomes (0, z).
+
+    Raises
+    ------
+    InvalidDataError
+        If a sample's are not finite and it has a weight; it is named.
+    """
     outputs = _outputs(program, state, indices).astype(np.float64)
+    check_finite(outputs.reshape(len(outputs), -1).T, indices, program.weights, "an output of the model")
     logit = outputs.reshape(len(outputs), -1)
     return np.concatenate([np.zeros_like(logit), logit], axis=1) if logit.shape[1] == 1 else logit
 

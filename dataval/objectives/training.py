@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.errors import InvalidDataError
+from dataval.training.faults import check_finite
 from dataval.training.program import Program, State
 
 __all__ = ["CurvatureKind", "TrainingSamples"]
@@ -16,13 +18,15 @@ FloatArray = NDArray[np.float64]
 CurvatureKind = Literal["hessian", "gauss_newton"]
 _CHUNK_SIZE = 250  # larger ones leave the caches of a processor
 _ROW_BYTES = 2**26  # of per-sample gradients at a time
+_WHAT = "the gradient of its loss in evaluation mode"
 _CHUNK_ROWS = 4000  # samples times vectors that are handled at a time
 
 
 class TrainingSamples:
     """The losses of all training samples at one state, in evaluation mode.
 
-    Everything is taken and given as NumPy arrays of float64, and does not depend on `chunk_size`.
+    Everything is taken and given as NumPy arrays of float64, and does not depend on `chunk_size`. A sample that
+    has no finite gradient is an `InvalidDataError` that names it; of weight 0, its numbers are NaN.
 
     Parameters
     ----------
@@ -36,7 +40,7 @@ class TrainingSamples:
     def __init__(self, program: Program, state: State, chunk_size: int | None = None) -> None:
         self._arrays, self._loss = program.backend.arrays, program.backend.objective()
         self._batches = program.backend.batches(program.data)
-        self._state = state
+        self._state, self._weights = state, program.weights
         self._chunk_size = chunk_size or _CHUNK_SIZE
         self.n = len(program.data)
         self.n_parameters = program.backend.signature.n_parameters
@@ -44,13 +48,29 @@ class TrainingSamples:
     def slopes(self, vectors: FloatArray) -> FloatArray:
         r"""Return :math:`\langle v, \nabla\ell_j\rangle` along vectors ``(K, P)``, shape ``(K, N)``."""
         directions = self._arrays.from_numpy(vectors)
-        parts = [self._loss.slopes(*self._at, self._batches.take(chunk), directions) for chunk in self.chunks()]
-        return np.concatenate([self._numpy(part) for part in parts], axis=-1)
+        parts = [self._slopes(chunk, directions) for chunk in self.chunks()]
+        found = np.concatenate(parts, axis=-1)
+        check_finite(found, np.arange(self.n), self._weights, _WHAT)
+        return found
 
     def gradients(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return the gradients ``(n, P)`` of some samples' losses."""
-        rows, _ = self._loss.rows(*self._at, self._batches.take(indices))
-        return self._numpy(rows)
+        found = self._rows(indices)
+        check_finite(found.T, indices, self._weights, _WHAT)
+        return found
+
+    def _slopes(self, indices: NDArray[np.int64], directions: Any) -> FloatArray:
+        found = self._numpy(self._loss.slopes(*self._at, self._batches.take(indices), directions))
+        if len(indices) == 1 or np.isfinite(found).all():
+            return found
+        return np.concatenate([self._slopes(one, directions) for one in indices[:, None]], axis=-1)
+
+    def _rows(self, indices: NDArray[np.int64]) -> FloatArray:
+        """Return gradients; one by one where any isn't finite, lest it spoil those of its neighbours."""
+        found = self._numpy(self._loss.rows(*self._at, self._batches.take(indices))[0])
+        if len(indices) == 1 or np.isfinite(found).all():
+            return found
+        return np.concatenate([self._rows(one) for one in indices[:, None]])
 
     def squared_norms(self) -> FloatArray:
         """Return the squared norms of all samples' gradients, shape ``(N,)``."""
@@ -59,17 +79,42 @@ class TrainingSamples:
         return np.concatenate([(self.gradients(part) ** 2).sum(axis=1) for part in parts])
 
     def weighted_product(self, kind: CurvatureKind, weights: FloatArray, vectors: FloatArray) -> FloatArray:
-        """Return the weighted sum of the samples' curvatures times vectors ``(K, P)``."""
+        """Return the weighted sum of the samples' curvatures times vectors ``(K, P)``, but for weights of 0.
+
+        Raises
+        ------
+        InvalidDataError
+            If it is not finite; a sample is named where one is to blame.
+        """
         product = {
             "hessian": self._loss.hessian_products,
             "gauss_newton": self._loss.gauss_newton_products,
         }[kind]
         directions = self._arrays.from_numpy(vectors if len(vectors) > 1 else vectors[0])
-        total: Any = 0.0
+        total: Any = self._arrays.from_numpy(np.zeros(vectors.shape if len(vectors) > 1 else vectors[0].shape))
         for chunk in self.chunks(len(vectors)):
-            part = self._arrays.from_numpy(weights[chunk])
-            total = total + product(*self._at, self._batches.take(chunk), part, directions)
-        return self._numpy(total).reshape(vectors.shape)
+            kept = chunk[weights[chunk] != 0]
+            if len(kept):
+                part = self._arrays.from_numpy(weights[kept])
+                total = total + product(*self._at, self._batches.take(kept), part, directions)
+        found = self._numpy(total).reshape(vectors.shape)
+        if not np.isfinite(found).all():
+            raise self._curvature_fault(product, weights, vectors)
+        return found
+
+    def _curvature_fault(self, product: Any, weights: FloatArray, vectors: FloatArray) -> InvalidDataError:
+        """Return the error for a product that isn't finite, having looked at the samples one by one."""
+        if not np.isfinite(vectors).all():
+            return InvalidDataError("a vector that the curvature is to be multiplied by is not finite")
+        one, direction = self._arrays.from_numpy(np.ones(1)), self._arrays.from_numpy(vectors[0])
+        for sample in np.flatnonzero(weights):
+            found = product(*self._at, self._batches.take(np.array([sample])), one, direction)
+            if not np.isfinite(self._numpy(found)).all():
+                return InvalidDataError(
+                    f"training sample {sample}: the curvature of its loss is not finite: look for a division "
+                    "by 0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
+                )
+        return InvalidDataError("the curvature times a vector is not finite: the sum over samples overflows")
 
     def check_gauss_newton(self) -> None:
         """Raise `InvalidModelError` if the model has no Gauss-Newton matrix."""

@@ -49,13 +49,16 @@ class Utility(Protocol):
     Attributes
     ----------
     name : str
-        Tells utilities apart in files and tables.
+        What tables call it.
+    function : callable or None
+        What is evaluated, where it is a function; the name says all where it is None.
     greater_is_better : bool
         False for losses. The value of a sample is the utility with it minus that without it where greater is
         better, and the reverse where it isn't: positive always means that the sample helps.
     """
 
     name: str
+    function: Any
     greater_is_better: bool
 
     def value(self, state: State) -> FloatArray:
@@ -87,18 +90,22 @@ class PredictionUtility:
         self._backend = backend
         self._batches = backend.batches(data)
         self._targets = data.targets
-        self._function = function
+        self.function = function
         self._probe()
 
     def value(self, state: State) -> FloatArray:
-        """Return the utility at a state, shape ``()``, or ``(K,)`` for a state with a leading axis."""
+        """Return the score at a state, shape ``()``, or ``(K,)`` for a state with a leading axis.
+
+        NaN where an output is not finite: predictions made of it would mean nothing.
+        """
         if state.parameters.ndim == 1:
             return np.array(self._utility(state.parameters, state.buffers))
         rows = zip(state.parameters, state.buffers, strict=True)
         return np.array([self._utility(parameters, buffers) for parameters, buffers in rows])
 
     def _utility(self, parameters: Any, buffers: Any) -> float:
-        return float(self._function(self._outputs(parameters, buffers), self._targets))
+        outputs = self._outputs(parameters, buffers)
+        return float(self.function(outputs, self._targets)) if np.isfinite(outputs).all() else np.nan
 
     def _outputs(self, parameters: Any, buffers: Any) -> NDArray[Any]:
         n = len(self._targets)

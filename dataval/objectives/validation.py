@@ -13,6 +13,7 @@ from dataval.backend import Array, Backend, ObjectiveFunction
 from dataval.checks import described
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
+from dataval.training.faults import is_finite, name_samples
 from dataval.training.program import State
 
 __all__ = ["ValidationObjective", "check_objective"]
@@ -41,6 +42,8 @@ class ValidationObjective:
         ``"loss"``.
     greater_is_better : bool
         False: this is what a model is trained to make small.
+    function : callable or None
+        As given.
     is_scalar : bool
         Whether the function returns a single number.
     """
@@ -52,6 +55,7 @@ class ValidationObjective:
         self, backend: Backend, data: Data, function: ObjectiveFunction | None, chunk_size: int = CHUNK_SIZE
     ) -> None:
         check_objective(function)
+        self.function = function
         self._backend = backend
         self._batches = backend.batches(data)
         self._objective = backend.objective(function)
@@ -82,14 +86,42 @@ class ValidationObjective:
         return np.concatenate(parts, axis=-1)
 
     def gradient(self, state: State) -> tuple[Array, Array]:
-        """Return the gradients ``(P,)`` and ``(S,)`` of the objective in parameters and buffers."""
+        """Return the gradients ``(P,)`` and ``(S,)`` of the objective in parameters and buffers.
+
+        Raises
+        ------
+        InvalidDataError
+            If they are not finite; the validation sample is named where one is to blame.
+        """
         parts = [self._objective.gradient(state.parameters, state.buffers, batch) for batch in self._chunks()]
         scale = 1.0 if self.is_scalar else 1.0 / self._n
-        return sum(p for p, _ in parts) * scale, sum(b for _, b in parts) * scale
+        found = sum(p for p, _ in parts) * scale, sum(b for _, b in parts) * scale
+        if not is_finite(self._backend.arrays, *found):
+            raise self._fault(state, np.arange(0 if self.is_scalar else self._n))
+        return found
 
     def gradients(self, state: State, indices: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Return the gradients ``(n, P)`` and ``(n, S)`` of some samples' objective."""
-        return self._objective.rows(state.parameters, state.buffers, self._batches.take(indices))
+        """Return the gradients ``(n, P)`` and ``(n, S)`` of some samples' objective.
+
+        Raises
+        ------
+        InvalidDataError
+            If one is not finite; the validation sample is named.
+        """
+        found = self._objective.rows(state.parameters, state.buffers, self._batches.take(indices))
+        if not is_finite(self._backend.arrays, *found):
+            raise self._fault(state, indices)
+        return found
+
+    def _fault(self, state: State, indices: NDArray[np.int64]) -> InvalidDataError:
+        """Return the error for gradients that aren't finite, having looked at samples one by one."""
+        bad = []
+        for sample in indices:
+            batch = self._batches.take(np.array([sample]))
+            found = self._objective.gradient(state.parameters, state.buffers, batch)
+            if not is_finite(self._backend.arrays, *found):
+                bad.append(int(sample))
+        return _named_fault(bad)
 
     def _chunks(self) -> Iterator[Any]:
         size = self._n if self.is_scalar else self._chunk_size
@@ -116,6 +148,18 @@ def check_objective(function: Any) -> None:
             "objective must be a function (outputs, targets) -> one number a sample, in the model's framework, "
             f"or None for the learner's loss, got {described(function)}"
         )
+
+
+def _named_fault(samples: list[int]) -> InvalidDataError:
+    if not samples:
+        return InvalidDataError(
+            "the gradient of the validation objective is not finite: look for a division by 0, a root or a "
+            "logarithm in the model or the objective, or for sums that overflow"
+        )
+    return InvalidDataError(
+        f"validation {name_samples(samples)}: the gradient of its objective is not finite: look for a division "
+        "by 0, a root or a logarithm at 0 in the model or the objective, or leave the sample out"
+    )
 
 
 @contextmanager

@@ -262,6 +262,17 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _check_finite(found: list[float], left_out: list[int | None]) -> None:
+    bad = np.flatnonzero(~np.isfinite(found))
+    if len(bad):
+        sample = left_out[bad[0]]
+        which = "on all samples" if sample is None else f"without sample {sample}"
+        raise InvalidDataError(
+            f"the utility of the estimator fitted {which} is {found[bad[0]]}: check its predictions on the "
+            "validation samples, and the scorer"
+        )
+
+
 def _loss(estimator: Any, X: Any, y: Any) -> float:
     """Log loss of a classifier's probabilities, mean squared error of a regressor's predictions.
 

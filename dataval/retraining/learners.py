@@ -97,9 +97,9 @@ class LearnerRetraining(Retraining):
         what: str,
         options: RetrainingOptions,
     ) -> FloatArray:
-        objective = "" if options.objective is None else describe_loss(options.objective)
+        names = what, options.utility, options.objective
         common: dict[str, Any] = {
-            "key": retraining_key(replay, validation, what, objective),
+            "key": "" if options.folder is None else retraining_key(replay, validation, *names),
             "n_jobs": options.n_jobs,
             "folder": options.folder,
             "progress": self._learner.progress,

@@ -11,11 +11,17 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from dataval.backend import Array
+from dataval.backend.losses import identify_loss
 from dataval.data import Data
+from dataval.errors import TrainingDivergedError
+from dataval.identity import identity
 from dataval.objectives.utility import StateFunction
 from dataval.progress import progress_bar
 from dataval.retraining.ensemble import advance, make_ensemble
+from dataval.retraining.probes import probes
 from dataval.retraining.store import Store
+from dataval.training.faults import name_samples
 from dataval.training.plan import make_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -74,12 +80,16 @@ def retrain(
     ------
     ValueError
         If `group_size` is not positive or `n_jobs` is 0.
+    TrainingDivergedError
+        If what runs gave is not finite, once all are done: the first is named, the others' results are kept.
     """
     if group_size is not None and group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
     size = group_size or _choose_group_size(program)
     work = _Work(key, n_jobs, folder, progress)
-    return work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, utility))
+    found = work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, utility))
+    _check_results(found, (weights == 0) & (program.weights != 0), folder)
+    return found
 
 
 def retrain_without(
@@ -117,15 +127,20 @@ def retrain_without(
         If fewer samples are left than a batch needs.
     ValueError
         If `n_jobs` is 0.
+    TrainingDivergedError
+        As `retrain`.
     """
     work = _Work(f"{key}-removal-{_digest(program.weights)}", n_jobs, folder, progress)
-    return work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, utility))
+    found = work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, utility))
+    _check_results(found, removed, folder)
+    return found
 
 
-def retraining_key(replay: Replay, validation: Data, *parts: str) -> str:
+def retraining_key(replay: Replay, validation: Data, *parts: Any) -> str:
     """Return a name for everything that decides the result of retraining besides the weights.
 
-    Functions and models of the same name are told apart by the losses that they gave at the start.
+    Functions are told apart by what they do and refer to (`dataval.identity`), models by what they give
+    (`probes`). It is needed only where results are kept.
 
     Parameters
     ----------
@@ -133,21 +148,26 @@ def retraining_key(replay: Replay, validation: Data, *parts: str) -> str:
         What is trained, and from where; its run need not have been carried out.
     validation : Data
         What is measured on.
-    *parts : str
-        What is measured.
+    *parts
+        What is measured: names and functions.
+
+    Raises
+    ------
+    UnknownIdentityError
+        If a function holds what can't be read.
     """
     program, to_numpy = replay.program, replay.program.backend.arrays.to_numpy
     start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
-    first = to_numpy(program.losses(replay.initial, 0)).astype(np.float64).mean()
+    bound = replay.run.binding
     described = [
         replay.run.data_fingerprint,
         validation.fingerprint(),
         program.training.model_dump_json(),
-        replay.run.loss,
+        replay.run.loss if bound is None else identify_loss(bound.source.loss, bound.source.outputs),
         repr(replay.run.signature),
         hashlib.blake2b(start, digest_size=16).hexdigest(),
-        f"{first:.6e}",
-        *parts,
+        *probes(replay, validation),
+        *map(identity, parts),
     ]
     return hashlib.blake2b("|".join(described).encode(), digest_size=12).hexdigest()
 
@@ -168,12 +188,30 @@ class _Work:
         groups = _groups(missing, size, self._n_jobs)
         if missing:
             store.prepare()
+        failed: dict[str, NDArray[np.float64]] = {}
         with progress_bar("retraining", len(rows), self._progress, len(rows) - len(missing)) as bar:
             parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
             for group, found in zip(groups, parallel(task(rows[g]) for g in groups), strict=True):
-                store.add({names[i]: value for i, value in zip(group, found, strict=True)})
+                results = {names[i]: value for i, value in zip(group, found, strict=True)}
+                failed |= {name: value for name, value in results.items() if not np.isfinite(value).all()}
+                store.add({name: value for name, value in results.items() if name not in failed})
                 bar.update(len(group))
-        return store.take(names)
+        return np.array([failed[name] if name in failed else store.take([name])[0] for name in names])
+
+
+def _check_results(found: NDArray[np.float64], without: NDArray[np.bool_], folder: Path | None) -> None:
+    """Raise if runs gave what is not finite, naming the first by the samples ``(M, N)`` it is without."""
+    failed = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
+    if not len(failed):
+        return
+    samples = np.flatnonzero(without[failed[0]])
+    which = f"without {name_samples(samples)}" if len(samples) else "on all samples"
+    rest = "" if folder is None else f"; the results of the others are kept in {folder}"
+    raise TrainingDivergedError(
+        f"retraining {which} ended with a result that is not finite ({len(failed)} of {len(found)} runs did): "
+        f"use a smaller learning rate, or look for a division by 0, a root or a logarithm at 0 in the "
+        f"model, the loss or what is measured{rest}"
+    )
 
 
 def _digest(array: NDArray[Any]) -> str:
@@ -216,7 +254,17 @@ def _run_together(
     members = np.empty(len(order), dtype=np.int64)
     members[order] = np.where(np.arange(len(order)) < ensemble.size, np.arange(len(order)), 0)
     parameters, buffers = ensemble.arrays()
-    return utility.value(State(parameters, (), buffers))[members]
+    found = utility.value(State(parameters, (), buffers))[members]
+    for i in np.flatnonzero(_are_spoilt(together, parameters)[members]):
+        found[i] = _run(program.with_weights(weights[i]), start, utility)  # leaves out whatever has weight 0
+    return found
+
+
+def _are_spoilt(program: Program, parameters: Array) -> NDArray[np.bool_]:
+    """Return which of K models are not finite."""
+    arrays = program.backend.arrays
+    squares = arrays.to_numpy(arrays.inner(parameters, parameters))
+    return np.asarray(~np.isfinite(squares).reshape(-1))
 
 
 def _parting_steps(program: Program, weights: NDArray[np.float64]) -> NDArray[np.int64]:

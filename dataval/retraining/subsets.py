@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataval.backend import ObjectiveFunction
-from dataval.backend.losses import Loss, describe_loss
+from dataval.backend.losses import Loss
 from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, process_count, real_number, whole_number
 from dataval.data import Data, as_data
@@ -138,7 +138,7 @@ def retrain_subsets_of(
         replay.initial,
         np.concatenate([base[None], base * ~removed]),
         judge,
-        key=utility_key(replay, validation, objective, judge),
+        key="" if folder is None else utility_key(replay, validation, judge),
         n_jobs=n_jobs,
         group_size=group_size,
         folder=folder_path("folder", folder),
@@ -178,8 +178,12 @@ def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.b
     return mask
 
 
-def utility_key(replay: Replay, validation: Data, objective: ObjectiveFunction | None, utility: Utility) -> str:
-    """Return a name for retraining and for what is measured then; functions are told apart by a result."""
-    what = "" if objective is None else describe_loss(objective)
-    start = float(utility.value(replay.initial))
-    return retraining_key(replay, validation, utility.name, what, f"{start:.6e}")
+def utility_key(replay: Replay, validation: Data, utility: Utility) -> str:
+    """Return a name for retraining and for what is measured then.
+
+    Raises
+    ------
+    UnknownIdentityError
+        If a function holds what can't be read.
+    """
+    return retraining_key(replay, validation, utility.name, utility.function)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy.linalg import eigh_tridiagonal
 
-from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver, relative_residuals
+from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver, finite, relative_residuals
 
 __all__ = ["Arnoldi"]
 
@@ -66,7 +66,9 @@ class _LowRank(Inverse):
 
     def apply(self, vectors: FloatArray) -> Solution:
         """Divide the coordinates along the eigenvectors by the eigenvalues."""
-        found = (vectors @ self._eigenvectors.T / self._eigenvalues) @ self._eigenvectors
+        found = (
+            finite(vectors, "right-hand side") @ self._eigenvectors.T / self._eigenvalues
+        ) @ self._eigenvectors
         residuals = relative_residuals(self._operator, found, vectors)
         return Solution(found, residuals, len(self._eigenvalues), self._problem(residuals))
 
@@ -91,7 +93,7 @@ def _tridiagonalise(
     basis, diagonal, off_diagonal = np.zeros((n, operator.size)), np.zeros(n), np.zeros(n - 1)
     basis[0] = _unit(rng.standard_normal(operator.size), basis[:0])
     for i in range(n):
-        product = operator(basis[i : i + 1])[0]
+        product = finite(operator(basis[i : i + 1]), "the product of the matrix with vector")[0]
         diagonal[i] = product @ basis[i]
         if i + 1 == n:
             break

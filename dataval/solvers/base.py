@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from dataval.options import Options
 
-__all__ = ["FloatArray", "Inverse", "Operator", "Solution", "Solver", "relative_residuals"]
+__all__ = ["FloatArray", "Inverse", "Operator", "Solution", "Solver", "finite", "relative_residuals"]
 
 FloatArray = NDArray[np.float64]
 
@@ -81,3 +81,17 @@ def relative_residuals(operator: Operator, solutions: FloatArray, vectors: Float
     norms = np.linalg.norm(vectors, axis=1)
     residuals = np.linalg.norm(vectors - operator(solutions), axis=1)
     return np.asarray(residuals / np.where(norms > 0, norms, 1.0))
+
+
+def finite(array: FloatArray, what: str) -> FloatArray:
+    """Return an array whose entries are all finite.
+
+    Raises
+    ------
+    ValueError
+        If one isn't: comparisons with NaN are false, so a solver would take it for converged.
+    """
+    if np.isfinite(array).all():
+        return array
+    row = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
+    raise ValueError(f"{what} {row} is not finite: no linear system can be solved with it")

@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver
+from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver, finite
 
 __all__ = ["ConjugateGradient"]
+
+_PRODUCT = "the product of the matrix with vector"
 
 Preconditioner = Callable[[FloatArray], FloatArray]
 
@@ -60,16 +62,16 @@ class _Iteration(Inverse):
 
     def apply(self, vectors: FloatArray) -> Solution:
         """Iterate until every right-hand side has converged; what has is left alone from then on."""
-        solutions, residuals = np.zeros_like(vectors), vectors.copy()
+        solutions, residuals = np.zeros_like(vectors), finite(vectors, "right-hand side").copy()
         goals = self._options.tolerance * np.linalg.norm(vectors, axis=1)
         active = np.flatnonzero(np.linalg.norm(residuals, axis=1) > goals)
-        directions = self._precondition(residuals).copy()
+        directions = finite(self._precondition(residuals), "the preconditioner's result").copy()
         energies = _rowwise(residuals, directions)
         bent, n = 0, 0
         while len(active) and n < self._options.max_iterations:
             n += 1
             along = directions[active]
-            products = self._operator(along)
+            products = finite(self._operator(along), _PRODUCT)
             curvatures = _rowwise(along, products)
             fine = curvatures > 0
             bent += int((~fine).sum())
@@ -77,8 +79,8 @@ class _Iteration(Inverse):
             steps = (energies[active] / curvatures[fine])[:, None]
             solutions[active] += steps * along
             residuals[active] -= steps * products
-            active = active[np.linalg.norm(residuals[active], axis=1) > goals[active]]
-            preconditioned = self._precondition(residuals[active])
+            active = active[~(np.linalg.norm(residuals[active], axis=1) <= goals[active])]
+            preconditioned = finite(self._precondition(residuals[active]), "the preconditioner's result")
             before, energies[active] = energies[active], _rowwise(residuals[active], preconditioned)
             directions[active] = preconditioned + (energies[active] / before)[:, None] * directions[active]
         return Solution(solutions, _relative(residuals, vectors), n, self._problem(bent, len(active)))

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 from scipy.linalg import LinAlgError, LinAlgWarning, cho_factor, cho_solve, lu_factor, lu_solve
 
-from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver
+from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver, finite
 
 __all__ = ["Exact"]
 
@@ -54,7 +54,7 @@ class _Factorised(Inverse):
 
     def apply(self, vectors: FloatArray) -> Solution:
         """Solve by substitution."""
-        found = self._solve(vectors.T).T
+        found = self._solve(finite(vectors, "right-hand side").T).T
         norms = np.linalg.norm(vectors, axis=1)
         errors = np.linalg.norm(vectors - found @ self._matrix, axis=1)
         residuals = errors / np.where(norms > 0, norms, 1.0)
@@ -75,7 +75,9 @@ def _dense(operator: Operator) -> FloatArray:
     matrix = np.empty((operator.size, operator.size))
     for start in range(0, operator.size, _BLOCK):
         rows = matrix[start : start + _BLOCK]
-        rows[...] = operator(np.eye(len(rows), operator.size, start))
+        rows[...] = finite(
+            operator(np.eye(len(rows), operator.size, start)), "the product of the matrix with vector"
+        )
     matrix += matrix.T.copy()
     matrix *= 0.5
     return matrix

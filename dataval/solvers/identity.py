@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver
+from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver, finite
 
 __all__ = ["Identity"]
 
@@ -24,4 +24,4 @@ class Identity(Solver):
 class _Unchanged(Inverse):
     def apply(self, vectors: FloatArray) -> Solution:
         """Return the vectors themselves."""
-        return Solution(vectors, np.zeros(len(vectors)), 0)
+        return Solution(finite(vectors, "right-hand side"), np.zeros(len(vectors)), 0)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from dataval.errors import SolverDivergedError
-from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver
+from dataval.solvers.base import FloatArray, Inverse, Operator, Solution, Solver, finite
 
 __all__ = ["LiSSA"]
 
@@ -50,7 +50,7 @@ class _Series(Inverse):
 
     def apply(self, vectors: FloatArray) -> Solution:
         """Add terms until the last right-hand side has converged."""
-        norms = np.linalg.norm(vectors, axis=1)
+        norms = np.linalg.norm(finite(vectors, "right-hand side"), axis=1)
         solutions, residuals = np.zeros_like(vectors), vectors.copy()
         relative = np.where(norms > 0, 1.0, 0.0)
         active, n = np.flatnonzero(norms > 0), 0
@@ -86,7 +86,7 @@ def _largest_eigenvalue(operator: Operator) -> float:
     vector = np.random.default_rng(0).standard_normal((1, operator.size))
     size = 0.0
     for _ in range(_POWER_ITERATIONS):
-        vector = operator(vector / np.linalg.norm(vector))
+        vector = finite(operator(vector / np.linalg.norm(vector)), "the product of the matrix with vector")
         size = float(np.linalg.norm(vector))
         if size == 0:
             raise ValueError("the curvature is zero: use a positive damping")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from dataval.backend import Backend
-from dataval.backend.losses import Loss, describe_loss
+from dataval.backend.losses import Loss, describe_loss, is_same_loss
 from dataval.backend.registry import find_model, framework_settings
 from dataval.backend.trial import check_single
 from dataval.data import Data, as_data
@@ -113,7 +113,8 @@ class Learner(BaseEstimator):
         y : array, shape (N, ...)
             Targets.
         weights : array, shape (N,), optional
-            Weight of every sample's loss, >= 0. All 1 by default; 0 leaves a sample out.
+            Weight of every sample's loss, >= 0. All 1 by default; 0 leaves a sample out, even one whose loss or
+            gradient is not finite (methods that differentiate give it the value NaN).
         resume : TrainingRun, optional
             An interrupted run on the same data to finish instead (`TrainingInterrupted.run`).
 
@@ -130,7 +131,8 @@ class Learner(BaseEstimator):
         RunMismatchError
             If `resume` was recorded with something else.
         TrainingDivergedError
-            If a loss becomes infinite or NaN.
+            If a loss, a gradient or the last state becomes infinite or NaN. The sample is named where one is to
+            blame; where the run has grown, that is said instead.
         TrainingInterrupted
             On Ctrl-C, holding what was done.
         """
@@ -186,12 +188,13 @@ class Learner(BaseEstimator):
     def _program(self, data: Data, weights: NDArray[np.float64]) -> Program:
         training = self._training()
         plan = make_plan(training, len(data))
-        backend = self._make_backend(data)
+        backend = self._make_backend(data, weights)
         if plan.has_single_samples:
             check_single(backend, data.take(slice(0, _N_EXAMPLES)), _single_advice(training, len(data)))
         return Program(backend, data, training, plan, weights)
 
-    def _make_backend(self, data: Data) -> Backend:
+    def _make_backend(self, data: Data, weights: NDArray[np.float64]) -> Backend:
+        """Make the backend, tried on the first samples that are not left out."""
         if not (self.outputs is None or callable(self.outputs)):
             raise TypeError(f"outputs must be a function of what the model returns, got {self.outputs!r}")
         found = find_model(self.model, self.backend, seed=self._training().seed)
@@ -201,7 +204,7 @@ class Learner(BaseEstimator):
             device=self.device,
             params=self.params,
             seed=self._training().seed,
-            example=data.take(slice(0, _N_EXAMPLES)),
+            example=data.take(_examples(weights)),
             build=found.build,
             outputs=self.outputs,
         )
@@ -231,22 +234,23 @@ class Learner(BaseEstimator):
         """Join `run` with the program that made it, after checking that it is this learner's."""
         if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
             raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
-        bound = run.binding
-        if bound is not None and bound.source == self._source() and bound.is_on(data):
+        bound = run.binding if run.binding is not None and run.binding.source == self._source() else None
+        if bound is not None and bound.is_on(data):
             return Replay(bound.program, run)
-        _check_same(run, "training", run.training, self._training())
-        _check_same(run, "loss", run.loss, describe_loss(self.loss, self.outputs))
+        if bound is None:
+            _check_same(run, "training", run.training, self._training())
+            _check_loss(run, describe_loss(self.loss, self.outputs))
         if run.data_fingerprint != data.fingerprint():
             raise RunMismatchError(
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
                 f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"
             )
-        backend = self._make_backend(data)
+        backend = self._make_backend(data, run.weights) if bound is None else bound.program.backend
         _check_same(run, "backend", run.backend, backend.name)
         _check_same(run, "model", run.signature, backend.signature)
         _check_environment(run, backend)
         replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
-        replay.check_start()
+        replay.check_recording()
         self._bind(run, replay.program)
         return replay
 
@@ -270,9 +274,23 @@ def _single_advice(training: Training, n_samples: int) -> str:
     )
 
 
+def _examples(weights: NDArray[np.float64]) -> NDArray[np.int64] | slice:
+    """Return the first samples, without those of weight 0 unless there are no others."""
+    found = np.flatnonzero(weights)[:_N_EXAMPLES]
+    return found if len(found) and found[-1] >= len(found) else slice(0, _N_EXAMPLES)
+
+
 def _check_same(run: TrainingRun, what: str, recorded: object, mine: object) -> None:
     if recorded != mine:
         raise RunMismatchError(f"the run was recorded with another {what}: {recorded}; this learner has {mine}")
+
+
+def _check_loss(run: TrainingRun, mine: str) -> None:
+    if not is_same_loss(run.loss, mine):
+        raise RunMismatchError(
+            f"the run was recorded with another loss: {run.loss}; this learner has {mine} (what follows # "
+            "tells functions of one name apart: their code, settings, and the values that they refer to)"
+        )
 
 
 def _check_environment(run: TrainingRun, backend: Backend) -> None:

@@ -51,6 +51,9 @@ class State:
 class Program:
     """A training run as a function of its state and of the samples' weights.
 
+    A sample of weight 0 is left out even where it has no finite loss or gradient, which 0 times it would not
+    be: an update that isn't finite because of such samples is done with another sample in their place.
+
     Parameters
     ----------
     backend : Backend
@@ -75,6 +78,8 @@ class Program:
         self.plan = plan
         self.weights = weights
         self.batches = backend.batches(data)
+        self._is_left_out = (weights == 0).reshape(-1, weights.shape[-1]).all(axis=0)
+        self._leaves_out = bool(self._is_left_out.any() and not self._is_left_out.all())
 
     def with_weights(self, weights: NDArray[np.float64]) -> Program:
         """Return the same program under other weights ``(N,)``, or ``(K, N)`` for K models."""
@@ -100,10 +105,7 @@ class Program:
 
     def step(self, state: State, step: int) -> tuple[State, Array]:
         """Return the state after update number `step`, and the batch's losses before it."""
-        weights = self.scaled_weights(step)
-        losses, gradient, buffers = self.backend.loss.gradient(
-            state.parameters, state.buffers, self._batch(step), weights, self.seed(step)
-        )
+        losses, gradient, buffers = self._gradient(state, step)
         parameters, slots = self.training.optimizer.update(
             state.parameters, state.slots, self._clip(gradient), self.rate(step), step
         )
@@ -132,17 +134,10 @@ class Program:
         array, shape (n,) or (K, n)
             The cotangents of the weights of the batch's samples, :math:`\langle\bar g,\nabla\ell_j\rangle/b`.
         """
-        linearization = self.backend.loss.linearize(
-            state.parameters,
-            state.buffers,
-            self._batch(step),
-            self.scaled_weights(step),
-            self.seed(step),
-        )
-        gradient = None if self.is_linear else linearization.gradient
-        after, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
-        through_loss, slopes, buffers_bar = linearization.pullback(gradient_bar, cotangent.buffers)
-        before = State(after.parameters + through_loss, after.slots, buffers_bar)
+        before, slopes, _ = self._pull_back(cotangent, state, step, self._batch(step))
+        if not self._is_sound(step, before.parameters, before.buffers):
+            before, others, gradient_bar = self._pull_back(cotangent, state, step, self._replaced_batch(step))
+            slopes = self._merged(step, self._slopes(gradient_bar, state, step, self._batch(step)), others)
         return before, slopes / self.plan.batch_size
 
     def pullback_hessian_free(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
@@ -150,13 +145,7 @@ class Program:
 
         As `pullback` otherwise; the running statistics are held fixed.
         """
-        _, gradient, _ = self.backend.loss.gradient(
-            state.parameters,
-            state.buffers,
-            self._batch(step),
-            self.scaled_weights(step),
-            self.seed(step),
-        )
+        _, gradient, _ = self._gradient(state, step)
         before, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
         return before, self.slopes(gradient_bar, state, step)
 
@@ -176,9 +165,9 @@ class Program:
         -------
         array, shape (n,) or (K, n)
         """
-        found = self.backend.loss.slopes(
-            state.parameters, state.buffers, self._batch(step), vectors, self.seed(step)
-        )
+        found = self._slopes(vectors, state, step, self._batch(step))
+        if not self._is_sound(step, found):
+            found = self._merged(step, found, self._slopes(vectors, state, step, self._replaced_batch(step)))
         return found / self.plan.batch_size
 
     def cotangent_of(self, parameters_bar: Array, buffers_bar: Array) -> State:
@@ -209,6 +198,51 @@ class Program:
             )
             all_carried[step] = carried
         return received, all_carried
+
+    def _gradient(self, state: State, step: int) -> tuple[Array, Array, Array]:
+        """Return losses, gradient and new buffers, whatever the samples of weight 0 are."""
+        arguments = self.scaled_weights(step), self.seed(step)
+        at, gradient_of = (state.parameters, state.buffers), self.backend.loss.gradient
+        losses, gradient, buffers = gradient_of(*at, self._batch(step), *arguments)
+        if self._is_sound(step, gradient, buffers):
+            return losses, gradient, buffers
+        others, gradient, buffers = gradient_of(*at, self._replaced_batch(step), *arguments)
+        return self._merged(step, losses, others), gradient, buffers
+
+    def _pull_back(self, cotangent: State, state: State, step: int, batch: Any) -> tuple[State, Array, Array]:
+        """Return the cotangent before an update, the slopes of the batch's losses, and their direction."""
+        linearization = self.backend.loss.linearize(
+            state.parameters, state.buffers, batch, self.scaled_weights(step), self.seed(step)
+        )
+        gradient = None if self.is_linear else linearization.gradient
+        after, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
+        through_loss, slopes, buffers_bar = linearization.pullback(gradient_bar, cotangent.buffers)
+        before = State(after.parameters + through_loss, after.slots, buffers_bar)
+        return before, slopes, gradient_bar
+
+    def _slopes(self, vectors: Array, state: State, step: int, batch: Any) -> Array:
+        return self.backend.loss.slopes(state.parameters, state.buffers, batch, vectors, self.seed(step))
+
+    def _is_sound(self, step: int, *found: Array) -> bool:
+        """Whether nothing that was found can have been spoilt by a sample of weight 0."""
+        if not (self._leaves_out and self._is_left_out[self.plan.batch(step)].any()):
+            return True
+        arrays = self.backend.arrays
+        squares = [arrays.inner(array, array) for array in found]
+        return all(bool(np.isfinite(arrays.to_numpy(square)).all()) for square in squares)
+
+    def _replaced_batch(self, step: int) -> Any:
+        """Return a batch with another sample in place of those of weight 0."""
+        batch = self.plan.batch(step)
+        kept = batch[~self._is_left_out[batch]]
+        other = kept[0] if len(kept) else np.flatnonzero(~self._is_left_out)[0]
+        return self.batches.take(np.where(self._is_left_out[batch], other, batch))
+
+    def _merged(self, step: int, own: Array, others: Array) -> Array:
+        """Return numbers of a batch's samples: their own for those of weight 0."""
+        arrays = self.backend.arrays
+        is_own = self._is_left_out[self.plan.batch(step)]
+        return arrays.from_numpy(np.where(is_own, arrays.to_numpy(own), arrays.to_numpy(others)))
 
     def _update_vjp(self, cotangent: State, state: State, gradient: Array, step: int) -> tuple[State, Array]:
         parameters_bar, slots_bar, gradient_bar = self.training.optimizer.update_vjp(

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array
-from dataval.errors import TrainingDivergedError, TrainingInterrupted
+from dataval.errors import TrainingInterrupted
 from dataval.progress import progress_bar
+from dataval.training.faults import diverged, is_finite, spoilt_samples
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
 
@@ -26,7 +27,8 @@ def carry_out(program: Program, run: TrainingRun, *, progress: bool | None) -> N
     TrainingInterrupted
         On Ctrl-C; `run` can be taken up again.
     TrainingDivergedError
-        If a loss is not finite.
+        If a loss of a sample with a weight is not finite, or the last state isn't; it says which sample is to
+        blame, where one is.
     """
     log = _LossLog(program, run)
     interval = run.policy.interval(run.n_steps, run.state_bytes)
@@ -42,6 +44,9 @@ def carry_out(program: Program, run: TrainingRun, *, progress: bool | None) -> N
             log.flush()
             raise TrainingInterrupted(run) from None
     log.flush()
+    final = program.load(run.final)
+    if not is_finite(program.backend.arrays, final.parameters, final.buffers):
+        raise diverged(program, run, run.n_steps)
 
 
 def _keep(run: TrainingRun, step: int, state: State, interval: int) -> None:
@@ -71,10 +76,7 @@ class _LossLog:
             self._write(step, self._program.backend.arrays.to_numpy(losses))
 
     def _write(self, step: int, losses: NDArray[np.floating]) -> None:
-        if not np.isfinite(losses).all():
-            raise TrainingDivergedError(
-                f"the training loss became {losses[~np.isfinite(losses)][0]} at update {step} of "
-                f"{self._run.n_steps}: use a smaller learning rate, warm-up or clip_norm"
-            )
         plan = self._run.plan
+        if len(spoilt_samples(losses, plan.batch(step), self._run.weights)):
+            raise diverged(self._program, self._run, step)
         self._run.losses[step // plan.steps_per_epoch, plan.batch(step)] = losses

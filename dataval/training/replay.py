@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataval.backend.registry import framework_settings
 from dataval.errors import ReplayError, ReplayWarning, RunMismatchError
@@ -33,7 +34,7 @@ class Replay:
     def __init__(self, program: Program, run: TrainingRun) -> None:
         self.program = program
         self.run = run
-        self._is_checked = False
+        self._is_checked = self._is_compared = self._has_warned = False
 
     def check_complete(self) -> None:
         """Raise `RunMismatchError` if the run was interrupted and never finished."""
@@ -44,20 +45,47 @@ class Replay:
                 "learner.train(X, y, resume=run)"
             )
 
-    def check_start(self) -> None:
-        """Raise `RunMismatchError` if the first losses are not what was recorded: another model or loss."""
-        run = self.run
-        if run.n_completed == 0:
+    def check_recording(self) -> None:
+        """Do a few updates again, once: the first, a middle and the last one whose states are kept.
+
+        Raises
+        ------
+        RunMismatchError
+            If the first losses are not what was recorded: another model or loss.
+        ReplayError
+            If losses or the next states differ later.
+        """
+        if self._is_compared:
             return
-        batch = run.plan.batch(0)
-        recorded = run.losses[0, batch]
-        found = self.program.backend.arrays.to_numpy(self.program.losses(self.initial, 0))
-        if not np.abs(found - recorded).max() <= _ROUNDING * np.abs(recorded).max():
+        self._is_compared = True
+        kept = [step for step in sorted(self.run.checkpoints) if step < self.run.n_completed]
+        for step in sorted({kept[0], kept[len(kept) // 2], kept[-1]}) if kept else []:
+            state, losses = self.program.step(self.program.load(self.run.checkpoints[step]), step)
+            self._check_losses(self.program.backend.arrays.to_numpy(losses), step)
+            if step + 1 in self.run.checkpoints:
+                self._compare(state, step, step + 1)
+
+    def _check_losses(self, found: NDArray[Any], step: int) -> None:
+        """Compare losses with those recorded, relative to them or the first ones, whichever are larger."""
+        batch, first, plan = self.run.plan.batch(step), self.run.plan.batch(0), self.run.plan
+        recorded = self.run.losses[step // plan.steps_per_epoch, batch]
+        scale = np.nanmax([*np.abs(recorded), *np.abs(self.run.losses[0, first])])
+        is_same = (np.abs(found - recorded) <= _ROUNDING * scale) | ~(
+            np.isfinite(found) | np.isfinite(recorded)
+        )
+        if is_same.all():
+            return
+        at = int(np.argmin(is_same))
+        difference = f"sample {batch[at]} had a loss of {recorded[at]:.6g}, now it has {found[at]:.6g}"
+        if step == 0:
             raise RunMismatchError(
-                f"the run was recorded with another model or loss: sample {batch[0]} had a loss of "
-                f"{recorded[0]:.6g} in the first batch, now it has {found[0]:.6g} (or the model draws random "
-                "numbers that no seed controls)"
+                f"the run was recorded with another model or loss: in the first batch, {difference} (or the "
+                "model draws random numbers that no seed controls)"
             )
+        raise ReplayError(
+            f"replaying update {step} gives losses that differ from the recorded ones by more than rounding: "
+            f"{difference}: the model draws random numbers that no seed controls, or its loss has changed since"
+        )
 
     @property
     def initial(self) -> State:
@@ -78,6 +106,7 @@ class Replay:
     @framework_settings()
     def at(self, step: int) -> State:
         """Return the state before update number `step`; step T is the end of the run."""
+        self.check_recording()
         start = max(kept for kept in self.run.checkpoints if kept <= step)
         state = self.program.load(self.run.checkpoints[start])
         for between in range(start, step):
@@ -86,6 +115,7 @@ class Replay:
 
     def forward(self) -> Iterator[tuple[int, State]]:
         """Yield ``(t, state before update t)`` for every update in order."""
+        self.check_recording()
         for start, stop in self._segments():
             state = self.program.load(self.run.checkpoints[start])
             for step in range(start, stop):
@@ -96,6 +126,7 @@ class Replay:
 
     def backward(self) -> Iterator[tuple[int, State]]:
         """Yield ``(t, state before update t)`` for every update, the last one first."""
+        self.check_recording()
         n_held = self.run.policy.workspace(self.run.state_bytes)
         for start, stop in reversed(self._segments()):
             state = self.program.load(self.run.checkpoints[start])
@@ -119,6 +150,10 @@ class Replay:
         if not self._wants_check(start, stop):
             return
         self._is_checked = True
+        self._compare(state, start, stop)
+
+    def _compare(self, state: State, start: int, stop: int) -> None:
+        """Compare a state after replayed updates with the recorded one."""
         to_numpy = self.program.backend.arrays.to_numpy
         recorded = to_numpy(self.program.load(self.run.checkpoints[stop]).parameters)
         difference = np.abs(to_numpy(state.parameters) - recorded).max()
@@ -131,6 +166,9 @@ class Replay:
                 f"ones by {relative:.1e} (relative): the model draws random numbers that no seed controls, "
                 "or its loss has changed since"
             )
+        if self._has_warned:
+            return
+        self._has_warned = True
         warnings.warn(
             f"the replay differs from the recorded run by {relative:.1e} (relative): it was recorded with "
             f"{self.run.environment}, now it is {self.program.backend.environment}",

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend
+from dataval.errors import InvalidDataError
+from dataval.training.faults import check_finite, curvature_fault, name_samples
 from dataval.training.program import State
 from dataval.training.replay import Replay
 
 __all__ = ["SweepResult", "sweep_backward", "sweep_forward"]
 
 _FLUSH_EVERY = 64  # reading numbers back waits for the accelerator, so it is done for many updates at a time
+_LEAP = 1e8  # chaos takes several updates to grow by so much
 
 Pullback = Callable[[State, State, int], tuple[State, Array]]
 Tick = Callable[[], Any]
@@ -28,12 +31,13 @@ class SweepResult:
     Attributes
     ----------
     values : ndarray of float64, shape (N,) or (K, N)
-        Minus the derivative in every weight; NaN where the sweep stopped early.
+        Minus the derivative in every weight. NaN in the rows whose cotangent overflowed, and for samples of
+        weight 0 that have no derivative.
     cotangent_norm : ndarray of float64, shape (T + 1,)
         Norm of the parameters' cotangent before every update and after the last; the largest of K; NaN before
         the update where the sweep stopped.
     stopped_at : int
-        The update at which the cotangent overflowed, -1 if it didn't.
+        The update at which a cotangent overflowed, the first that the sweep met; -1 if none did.
     """
 
     values: NDArray[np.float64]
@@ -54,21 +58,26 @@ def sweep_backward(replay: Replay, cotangent: State, pullback: Pullback, tick: T
         `Program.pullback` or `Program.pullback_hessian_free`.
     tick : callable
         Called after every update.
+
+    Raises
+    ------
+    InvalidDataError
+        If a sample with a weight has no finite derivative, first or second; it is named.
     """
-    backend = replay.program.backend
     values = _ValueSums(replay, cotangent.parameters)
-    norms = _NormLog(backend, replay.run.n_steps)
+    norms = _NormLog(replay, cotangent.parameters)
     norms.add(replay.run.n_steps, cotangent.parameters)
     for step, state in replay.backward():
         cotangent, slopes = pullback(cotangent, state, step)
         values.add(step, slopes)
         norms.add(step, cotangent.parameters)
         if step % _FLUSH_EVERY == 0:
-            values.flush()
-            if norms.flush_finds_overflow():
+            norms.flush()
+            values.flush(norms.overflowed_at)
+            if (norms.overflowed_at >= 0).all():
                 break
         tick()
-    return SweepResult(values.result(norms.stopped_at), norms.norms, norms.stopped_at)
+    return SweepResult(values.result(norms.overflowed_at), norms.norms, int(norms.overflowed_at.max()))
 
 
 def sweep_forward(replay: Replay, vector: Array, tick: Tick) -> SweepResult:
@@ -82,6 +91,11 @@ def sweep_forward(replay: Replay, vector: Array, tick: Tick) -> SweepResult:
         Gradient of the objective in the last parameters.
     tick : callable
         Called after every update.
+
+    Raises
+    ------
+    InvalidDataError
+        If a sample with a weight has no finite gradient; it is named.
     """
     program = replay.program
     received, carried = program.coefficients()
@@ -90,57 +104,89 @@ def sweep_forward(replay: Replay, vector: Array, tick: Tick) -> SweepResult:
         if received[step] != 0:
             values.add(step, program.slopes(vector, state, step), received[step])
         if step % _FLUSH_EVERY == 0:
-            values.flush()
+            values.flush(values.no_overflow)
         tick()
     norms = np.abs(carried) * np.max(_norms(program.backend, vector))
-    return SweepResult(values.result(-1), norms)
+    return SweepResult(values.result(values.no_overflow), norms)
 
 
 class _ValueSums:
     """Minus the sums of the weights' cotangents, read back some updates late."""
 
     def __init__(self, replay: Replay, like: Array) -> None:
-        self._plan = replay.run.plan
+        self._plan, self._weights = replay.run.plan, replay.program.weights
         self._backend: Backend = replay.program.backend
         self._sums = np.zeros((*like.shape[:-1], replay.run.n_samples))
         self._pending: list[tuple[int, Array, float]] = []
+        self.no_overflow = np.full(self._rows(self._sums).shape[0], -1)
 
     def add(self, step: int, slopes: Array, factor: float = 1.0) -> None:
         self._pending.append((step, slopes, factor))
 
-    def flush(self) -> None:
+    def flush(self, overflowed_at: NDArray[np.int64]) -> None:
         for step, slopes, factor in self._pending:
             found = factor * self._backend.arrays.to_numpy(slopes).astype(np.float64)
+            if not np.isfinite(found).all():
+                self._check(step, self._rows(found)[overflowed_at < step])
             np.subtract.at(self._sums.T, self._plan.batch(step), found.T)
         self._pending.clear()
 
-    def result(self, stopped_at: int) -> NDArray[np.float64]:
-        self.flush()
-        if stopped_at >= 0:
-            self._sums[...] = np.nan
+    def result(self, overflowed_at: NDArray[np.int64]) -> NDArray[np.float64]:
+        self.flush(overflowed_at)
+        self._rows(self._sums)[overflowed_at >= 0] = np.nan
         return self._sums
+
+    def _check(self, step: int, found: NDArray[np.float64]) -> None:
+        """Raise where samples have no finite slope along cotangents that are finite before and after."""
+        what = f"the gradient of its loss at update {step} of {self._plan.n_steps}"
+        check_finite(found, self._plan.batch(step), self._weights, what)
+
+    def _rows(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
+        return array.reshape(-1, array.shape[-1])
 
 
 class _NormLog:
-    """Norms of a cotangent, read back some updates late."""
+    """Norms of cotangents, read back some updates late.
 
-    def __init__(self, backend: Backend, n_steps: int) -> None:
-        self._backend = backend
+    Attributes
+    ----------
+    norms : ndarray of float64, shape (T + 1,)
+    overflowed_at : ndarray of int64, shape (K,)
+        The update at which each of the K cotangents overflowed, -1 where it didn't.
+    """
+
+    def __init__(self, replay: Replay, like: Array) -> None:
+        self._replay, self._arrays = replay, replay.program.backend.arrays
         self._pending: list[tuple[int, Array]] = []
-        self.norms = np.full(n_steps + 1, np.nan)
-        self.stopped_at = -1
+        self._last = 0.0
+        self.norms = np.full(replay.run.n_steps + 1, np.nan)
+        self.overflowed_at = np.full(1 if like.ndim == 1 else len(like), -1)
 
     def add(self, step: int, vectors: Array) -> None:
-        self._pending.append((step, self._backend.arrays.inner(vectors, vectors)))
+        self._pending.append((step, self._arrays.inner(vectors, vectors)))
 
-    def flush_finds_overflow(self) -> bool:
+    def flush(self) -> None:
         for step, squares in self._pending:
-            norm = float(np.sqrt(self._backend.arrays.to_numpy(squares).astype(np.float64).max()))
-            self.norms[step] = norm
-            if not np.isfinite(norm) and self.stopped_at < 0:
-                self.stopped_at = step
+            norms = np.sqrt(self._arrays.to_numpy(squares).astype(np.float64)).reshape(-1)
+            self.norms[step] = norms.max()
+            is_new = ~np.isfinite(norms) & (self.overflowed_at < 0)
+            if is_new.any():
+                self._check_growth(step)
+                self.overflowed_at[is_new] = step
+            self._last = max([0.0, *norms[np.isfinite(norms)]])
         self._pending.clear()
-        return self.stopped_at >= 0
+
+    def _check_growth(self, step: int) -> None:
+        """Raise where one update has made a moderate cotangent infinite, and a sample is to blame."""
+        limit = float(np.sqrt(np.finfo(self._arrays.dtype).max))
+        if step >= self._replay.run.n_steps or self._last * _LEAP > limit:
+            return
+        bad = curvature_fault(self._replay.program, self._replay.at(step), step)
+        if len(bad):
+            raise InvalidDataError(
+                f"training {name_samples(bad)}: the second derivative of its loss at update {step} of "
+                f"{self._replay.run.n_steps} is not finite: use hessian=False, or leave it out (weight 0)"
+            )
 
 
 def _norms(backend: Backend, vectors: Array) -> NDArray[np.float64]:

@@ -104,7 +104,13 @@ def test_not_found_is_an_import_error():
 
 @pytest.mark.parametrize(
     ("model", "kind"),
-    [(3, "int"), (None, "NoneType"), (lambda size: size, "function"), (lambda: 3, "int"), (lambda: None, "NoneType")],
+    [
+        (3, "int"),
+        (None, "NoneType"),
+        (lambda size: size, "function"),
+        (lambda: 3, "int"),
+        (lambda: None, "NoneType"),
+    ],
     ids=["number", "none", "function_with_arguments", "builder_of_a_number", "builder_of_nothing"],
 )
 def test_what_is_no_model_lists_what_is_installed(framework, model, kind):

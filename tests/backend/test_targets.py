@@ -42,7 +42,13 @@ def test_what_fits(loss, outputs, targets, class_axis):
     [
         ("cross_entropy", (4, 3), LABELS + 0.0, InvalidDataError, "dtype float64: use y.astype"),
         ("cross_entropy", (4,), LABELS, InvalidModelError, "binary_cross_entropy"),
-        ("cross_entropy", (4, 3), LABELS[:, None], InvalidDataError, r"labels of shape \('n',\), got \('n', 1\)"),
+        (
+            "cross_entropy",
+            (4, 3),
+            LABELS[:, None],
+            InvalidDataError,
+            r"labels of shape \('n',\), got \('n', 1\)",
+        ),
         ("cross_entropy", (4, 2), LABELS, InvalidDataError, "label 2 of sample 1 .* 2 outputs.* 0 ... 1"),
         ("cross_entropy", (4, 3), LABELS - 1, InvalidDataError, "label -1 of sample 0"),
         (CrossEntropy(class_weights=(1, 2)), (4, 3), LABELS, InvalidModelError, "2 entries.* 3 outputs"),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
 
 from dataval.data import as_data
 from dataval.evaluation import RemovalCurve, addition_curve, removal_curve
-from dataval.metrics.statistics import mean_interval
 from dataval.objectives.validation import ValidationObjective
 from tests.runs import N, make_learner, make_samples
 
@@ -103,15 +101,6 @@ def test_area_by_hand():
     assert [each.mean for each in curve.gain] == pytest.approx([0, 0.15, 0.3])
     assert [each.mean for each in curve.mean] == pytest.approx([0.5, 0.65, 0.8])
     assert [each.mean for each in curve.random_mean] == pytest.approx([0.5] * 3)
-
-
-def test_interval_is_students():
-    numbers = np.random.default_rng(0).normal(size=7)
-    found = mean_interval(numbers, 0.9)
-    expected = ttest_1samp(numbers, 0).confidence_interval(0.9)
-    assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-12)
-    assert mean_interval([2.0]) == mean_interval([2.0]).model_copy(update={"mean": 2.0})
-    assert mean_interval([2.0]).low is None
 
 
 def test_printed_and_stored():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 import dataval as dv
 from dataval.data import as_data
 from dataval.objectives.validation import ValidationObjective
+from tests.runs import shared_model
 from tests.zoo.data import samples_for
 
 N, N_VAL, N_CHECKED = 21, 8, 5
@@ -60,7 +61,7 @@ def finite_differences(learner, samples, validation, indices, step=1e-4, objecti
 
 def make(zoo, model, **training):
     settings = {"epochs": 3, "batch_size": 6, "seed": 1} | training
-    learner = dv.Learner(getattr(zoo, model)(), training=dv.Training(**settings), progress=False)
+    learner = dv.Learner(shared_model(zoo, model), training=dv.Training(**settings), progress=False)
     return learner, samples_for(model, N, seed=1), samples_for(model, N_VAL, seed=2)
 
 

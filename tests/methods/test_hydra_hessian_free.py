@@ -8,6 +8,7 @@ import pytest
 import dataval as dv
 from dataval.data import as_data
 from dataval.objectives.validation import ValidationObjective
+from tests.runs import shared_model
 from tests.zoo.data import samples_for
 
 N, N_VAL = 21, 8
@@ -28,11 +29,9 @@ def forward_recursion(learner, samples, validation):
     state, batches = program.initial_state(), backend.batches(program.data)
     for t in range(plan.n_steps):
         batch = plan.batch(t)
-        rows = backend.per_sample_gradients(
-            state.parameters, state.buffers, batches.take(batch), int(plan.seeds[t])
-        )
+        rows = backend.loss.rows(state.parameters, state.buffers, batches.take(batch), int(plan.seeds[t]))
         d_gradient = np.zeros((N, n_parameters))
-        d_gradient[batch] = backend.to_numpy(rows) / plan.batch_size
+        d_gradient[batch] = backend.arrays.to_numpy(rows) / plan.batch_size
         d_gradient += sgd.weight_decay * d_theta
         share = 1.0 if t == 0 else 1.0 - sgd.dampening
         d_momentum = sgd.momentum * d_momentum + share * d_gradient
@@ -40,7 +39,7 @@ def forward_recursion(learner, samples, validation):
         d_theta = d_theta - plan.learning_rates[t] * direction
         state, _ = program.step(state, t)
     measure = ValidationObjective(backend, as_data(*validation), None)
-    gradient = backend.to_numpy(measure.gradient(state)[0])
+    gradient = backend.arrays.to_numpy(measure.gradient(state)[0])
     return -d_theta @ gradient
 
 
@@ -61,7 +60,7 @@ def test_equals_the_papers_forward_recursion(zoo, model, optimizer):
         batch_size=6,
         schedule=dv.CosineSchedule(min_factor=0.1),
     )
-    learner = dv.Learner(getattr(zoo, model)(), training=training, progress=False)
+    learner = dv.Learner(shared_model(zoo, model), training=training, progress=False)
     samples, validation = samples_for(model, N, seed=1), samples_for(model, N_VAL, seed=2)
     values = dv.HyDRA(learner).fit(*samples).score(*validation)
     expected = forward_recursion(learner, samples, validation)
@@ -73,7 +72,7 @@ def test_equals_the_papers_forward_recursion(zoo, model, optimizer):
 def test_adam_equals_a_forward_recursion_by_differences_of_the_update(zoo, optimizer):
     """Hypergradients carried forward, the update differentiated by central differences along them."""
     training = dv.Training(optimizer=optimizer, epochs=2, batch_size=6, clip_norm=0.5)
-    learner = dv.Learner(zoo.mlp(), training=training, progress=False)
+    learner = dv.Learner(shared_model(zoo, "mlp"), training=training, progress=False)
     samples, validation = samples_for("mlp", N, seed=1), samples_for("mlp", N_VAL, seed=2)
     hydra = dv.HyDRA(learner).fit(*samples)
     program, plan = hydra._replay.program, hydra.run_.plan
@@ -84,10 +83,10 @@ def test_adam_equals_a_forward_recursion_by_differences_of_the_update(zoo, optim
     for t in range(plan.n_steps):
         batch = plan.batch(t)
         arguments = (state.parameters, state.buffers, batches.take(batch))
-        rows = backend.to_numpy(backend.per_sample_gradients(*arguments, int(plan.seeds[t])))
-        weights = backend.from_numpy(np.full(len(batch), 1 / plan.batch_size))
-        gradient = backend.to_numpy(backend.gradient(*arguments, weights, int(plan.seeds[t]))[1])
-        current = [backend.to_numpy(a) for a in (state.parameters, *state.slots)]
+        rows = backend.arrays.to_numpy(backend.loss.rows(*arguments, int(plan.seeds[t])))
+        weights = backend.arrays.from_numpy(np.full(len(batch), 1 / plan.batch_size))
+        gradient = backend.arrays.to_numpy(backend.loss.gradient(*arguments, weights, int(plan.seeds[t]))[1])
+        current = [backend.arrays.to_numpy(a) for a in (state.parameters, *state.slots)]
         for j, tangent in moved.items():
             d_gradient = rows[list(batch).index(j)] / plan.batch_size if j in batch else 0.0
             ends = [
@@ -103,7 +102,7 @@ def test_adam_equals_a_forward_recursion_by_differences_of_the_update(zoo, optim
             moved[j] = [(a - b) / (2 * step_size) for a, b in zip(*ends, strict=True)]
         state, _ = program.step(state, t)
     measure = ValidationObjective(backend, as_data(*validation), None)
-    gradient = backend.to_numpy(measure.gradient(state)[0])
+    gradient = backend.arrays.to_numpy(measure.gradient(state)[0])
     expected = [-float(tangent[0] @ gradient) for tangent in moved.values()]
     values = hydra.score(*validation)
     # Differences along a tangent, relative to Adam's epsilon of 1e-8: good to about 1e-6.

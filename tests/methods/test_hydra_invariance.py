@@ -9,6 +9,7 @@ import pytest
 
 import dataval as dv
 from dataval.training.program import Program
+from tests.runs import shared_model
 from tests.zoo.data import samples_for
 
 N, N_VAL = 23, 9
@@ -19,7 +20,7 @@ ADAM = TRAINING.model_copy(update={"optimizer": dv.AdamW(learning_rate=0.01), "c
 
 
 def values_of(zoo, model, hessian, *, training=TRAINING, checkpoints=None, chunk_size=None):
-    learner = dv.Learner(getattr(zoo, model)(), training=training, checkpoints=checkpoints, progress=False)
+    learner = dv.Learner(shared_model(zoo, model), training=training, checkpoints=checkpoints, progress=False)
     hydra = dv.HyDRA(learner, hessian=hessian, chunk_size=chunk_size)
     hydra.fit(*samples_for(model, N, seed=1))
     validation = samples_for(model, N_VAL, seed=2)
@@ -63,7 +64,7 @@ def test_memory_for_per_sample_gradients(zoo, monkeypatch, training):
 
 @pytest.mark.parametrize("hessian", [False, True])
 def test_saved_and_loaded_run(zoo, tmp_path, hessian):
-    learner = dv.Learner(zoo.cnn_batch_norm(), training=TRAINING, progress=False)
+    learner = dv.Learner(shared_model(zoo, "cnn_batch_norm"), training=TRAINING, progress=False)
     samples = samples_for("cnn_batch_norm", N, seed=1)
     validation = samples_for("cnn_batch_norm", N_VAL, seed=2)
     hydra = dv.HyDRA(learner, hessian=hessian).fit(*samples)
@@ -73,7 +74,7 @@ def test_saved_and_loaded_run(zoo, tmp_path, hessian):
 
 
 def test_workers_of_verify(zoo):
-    learner = dv.Learner(zoo.mlp(), training=TRAINING, progress=False)
+    learner = dv.Learner(shared_model(zoo, "mlp"), training=TRAINING, progress=False)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples_for("mlp", N, seed=1))
     validation = samples_for("mlp", N_VAL, seed=2)
     one, two = (hydra.verify(*validation, n_subsets=6, fraction=0.1, n_jobs=n_jobs) for n_jobs in (1, 2))
@@ -82,7 +83,7 @@ def test_workers_of_verify(zoo):
 
 
 def test_a_calm_run_does_not_warn_and_reports_its_growth(zoo):
-    learner = dv.Learner(zoo.mlp(), training=TRAINING, progress=False)
+    learner = dv.Learner(shared_model(zoo, "mlp"), training=TRAINING, progress=False)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples_for("mlp", N, seed=1))
     with warnings.catch_warnings():
         warnings.simplefilter("error", dv.ChaoticTrainingWarning)
@@ -96,7 +97,7 @@ def test_a_calm_run_does_not_warn_and_reports_its_growth(zoo):
 def test_a_chaotic_run_warns_with_what_helps(zoo, rate):
     """Least squares beyond the largest stable learning rate would diverge; a bounded model merely churns."""
     training = TRAINING.model_copy(update={"optimizer": dv.SGD(learning_rate=rate, momentum=0.9), "epochs": 30})
-    learner = dv.Learner(zoo.mlp(), training=training, progress=False)
+    learner = dv.Learner(shared_model(zoo, "mlp"), training=training, progress=False)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples_for("mlp", N, seed=1))
     with pytest.warns(dv.ChaoticTrainingWarning, match="smaller learning rate.*hessian=False"):
         hydra.score(*samples_for("mlp", N_VAL, seed=2))
@@ -105,7 +106,7 @@ def test_a_chaotic_run_warns_with_what_helps(zoo, rate):
 
 def test_verify_is_high_for_exact_values_of_a_calm_run(zoo):
     training = TRAINING.model_copy(update={"optimizer": dv.SGD(learning_rate=0.05, momentum=0.5)})
-    learner = dv.Learner(zoo.softmax_regression(), training=training, progress=False)
+    learner = dv.Learner(shared_model(zoo, "softmax_regression"), training=training, progress=False)
     samples = samples_for("softmax_regression", 100, seed=1)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples)
     result = hydra.verify(*samples_for("softmax_regression", 50, seed=2), n_subsets=20, fraction=0.02)

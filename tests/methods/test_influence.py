@@ -12,7 +12,7 @@ from dataval.data import as_data
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining.retrain import retrain
 from dataval.solvers import Arnoldi, ConjugateGradient, LiSSA
-from tests.runs import make_learner, make_samples
+from tests.runs import make_learner, make_samples, shared, trained
 
 N, N_VAL, DECAY = 20, 8, 0.1
 
@@ -53,9 +53,14 @@ class Convex:
         return self.influence(**options).score(*self.validation)
 
 
+@shared
+def convex_problem(zoo, kind):
+    return Convex(zoo, kind)
+
+
 @pytest.fixture(params=["softmax", "ridge"])
 def convex(request, zoo):
-    return Convex(zoo, request.param)
+    return convex_problem(zoo, request.param)
 
 
 def assert_close(found, expected, tolerance):
@@ -79,7 +84,7 @@ def ridge_derivative(problem):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_ridge_regression_has_its_closed_form(zoo, curvature, weighted):
     weights = np.random.default_rng(0).uniform(0.5, 1.5, N) if weighted else None
-    problem = Convex(zoo, "ridge", weights)
+    problem = Convex(zoo, "ridge", weights) if weighted else convex_problem(zoo, "ridge")
     # Both are solved densely in float64; the run is within 1e-12 of its minimum.
     assert_close(problem.values(curvature=curvature), ridge_derivative(problem), 1e-9)
 
@@ -146,34 +151,42 @@ def test_more_test_samples_than_parameters(convex, solver):
 @pytest.fixture
 def network(zoo):
     """A short run of a network, its samples and validation samples."""
-    learner = make_learner(zoo, "cnn_batch_norm")
-    samples = make_samples("cnn_batch_norm")
-    return learner, samples, make_samples("cnn_batch_norm", N_VAL, seed=2), learner.train(*samples)
+    learner, samples, run = trained(zoo, "cnn_batch_norm")
+    return learner, samples, make_samples("cnn_batch_norm", N_VAL, seed=2), run
 
 
-def dense_system(network, curvature, damping):
-    """The matrix, gradients of the training losses, and the gradient of the validation loss, all dense."""
-    learner, samples, validation, run = network
+def dense_system(zoo, curvature, damping):
+    """The matrix and the gradients of the training and of the validation losses, all dense."""
+    matrix, gradients, test_gradients = undamped_system(zoo, curvature)
+    return matrix + damping * np.eye(len(matrix)), gradients, test_gradients
+
+
+@shared
+def undamped_system(zoo, curvature):
+    learner, samples, run = trained(zoo, "cnn_batch_norm")
+    validation = make_samples("cnn_batch_norm", N_VAL, seed=2)
     replay = learner.replay(*samples, run)
     backend, final = replay.program.backend, replay.final
-    to_numpy = backend.to_numpy
+    to_numpy = backend.arrays.to_numpy
     at = final.parameters, final.buffers
     batch = backend.batches(as_data(*samples)).take(np.arange(N))
-    product = getattr(
-        backend, f"{curvature}_vector_product" if curvature == "hessian" else "gauss_newton_vector_product"
-    )
-    eye, ones = np.eye(len(final.parameters)), backend.from_numpy(np.full(N, 1 / 24))  # four batches of 6
-    rows = [to_numpy(product(*at, batch, ones, backend.from_numpy(e))) for e in eye]
+    objective = backend.objective()
+    product = objective.hessian_products if curvature == "hessian" else objective.gauss_newton_products
+    eye, ones = (
+        backend.arrays.from_numpy(np.eye(len(final.parameters))),
+        np.full(N, 1 / 24),
+    )  # four batches of 6
+    matrix = to_numpy(product(*at, batch, backend.arrays.from_numpy(ones), eye))
     held_out = backend.batches(as_data(*validation)).take(np.arange(N_VAL))
-    gradients = to_numpy(backend.objective_gradients(*at, batch, None)[0])
-    test_gradients = to_numpy(backend.objective_gradients(*at, held_out, None)[0])
-    return np.stack(rows) + damping * eye, gradients, test_gradients
+    gradients = to_numpy(objective.rows(*at, batch)[0])
+    test_gradients = to_numpy(objective.rows(*at, held_out)[0])
+    return matrix, gradients, test_gradients
 
 
 @pytest.mark.parametrize("curvature", ["hessian", "gauss_newton"])
-def test_a_network_equals_the_dense_formula(network, curvature):
+def test_a_network_equals_the_dense_formula(zoo, network, curvature):
     learner, samples, validation, run = network
-    matrix, gradients, test_gradients = dense_system(network, curvature, 2.0)
+    matrix, gradients, test_gradients = dense_system(zoo, curvature, 2.0)
     expected = test_gradients @ np.linalg.solve(matrix, gradients.T) / 24
     options = {"curvature": curvature, "damping": 2.0, "solver": ConjugateGradient(tolerance=1e-10)}
     influence = dv.InfluenceFunction(learner, **options).fit(*samples, run=run)
@@ -185,9 +198,9 @@ def test_a_network_equals_the_dense_formula(network, curvature):
 
 
 @pytest.mark.parametrize("normalize", ["theta", "loss"])
-def test_relative_influence(network, normalize):
+def test_relative_influence(zoo, network, normalize):
     learner, samples, validation, run = network
-    matrix, gradients, test_gradients = dense_system(network, "gauss_newton", 0.5)
+    matrix, gradients, test_gradients = dense_system(zoo, "gauss_newton", 0.5)
     solved = np.linalg.solve(matrix, gradients.T).T
     norms = {
         "theta": np.linalg.norm(solved, axis=1),
@@ -200,9 +213,9 @@ def test_relative_influence(network, normalize):
     assert_close(influence.score(*validation), expected.mean(axis=0), 1e-8)
 
 
-def test_identity_is_the_inner_product_and_normalised_the_cosine(network):
+def test_identity_is_the_inner_product_and_normalised_the_cosine(zoo, network):
     learner, samples, validation, run = network
-    _, gradients, test_gradients = dense_system(network, "gauss_newton", 0.0)
+    _, gradients, test_gradients = dense_system(zoo, "gauss_newton", 0.0)
     plain = dv.InfluenceFunction(learner, solver="identity").fit(*samples, run=run)
     assert_close(plain.attribute(*validation), test_gradients @ gradients.T / 24, 1e-10)
     cosine = dv.InfluenceFunction(learner, solver="identity", normalize=True).fit(*samples, run=run)

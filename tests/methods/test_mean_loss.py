@@ -15,7 +15,7 @@ def test_equals_the_mean_of_losses_before_each_update(zoo):
     replay = learner.replay(*samples, method.run_)
     total = np.zeros(len(samples.y))
     for step, state in replay.forward():
-        losses = replay.program.backend.to_numpy(replay.program.losses(state, step))
+        losses = replay.program.backend.arrays.to_numpy(replay.program.losses(state, step))
         total[method.run_.plan.batch(step)] += losses
     values = method.score(*make_samples("dropout", 5, seed=2))
     assert values.dtype == np.float64

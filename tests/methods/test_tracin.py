@@ -17,7 +17,7 @@ def gradient(backend, state, samples, index):
     """One sample's gradient, computed on its own in evaluation mode."""
     X, y = samples.X[index : index + 1], samples.y[index : index + 1]
     batch = backend.batches(dv.data.as_data(X, y)).take(np.arange(1))
-    return backend.to_numpy(backend.objective_gradient(state.parameters, state.buffers, batch, None)[0])
+    return backend.arrays.to_numpy(backend.objective().gradient(state.parameters, state.buffers, batch)[0])
 
 
 def states(learner, samples, run):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.objectives.logits import margins
 from tests.runs import N, make_learner, make_samples
 
 RANKINGS = [dv.AreaUnderMargin, dv.ForgettingEvents, dv.EL2N, dv.GraNd]
@@ -27,7 +26,7 @@ def seen_logits(learner, samples, run):
 def logits_of(replay, state, samples, j):
     backend = replay.program.backend
     batch = backend.batches(dv.data.as_data(samples.X[j : j + 1], samples.y[j : j + 1])).take(np.arange(1))
-    return backend.to_numpy(backend.predict(state.parameters, state.buffers, batch))[0]
+    return backend.arrays.to_numpy(backend.predict(state.parameters, state.buffers, batch))[0]
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn_batch_norm", "dropout"])
@@ -67,8 +66,8 @@ def test_early_scores(zoo, epoch, step):
         errors.append(np.sqrt(((probabilities - np.eye(len(logits))[label]) ** 2).sum()))
         backend = replay.program.backend
         batch = backend.batches(dv.data.as_data(samples.X[j : j + 1], samples.y[j : j + 1])).take(np.arange(1))
-        gradient = backend.objective_gradient(state.parameters, state.buffers, batch, None)[0]
-        norms.append(np.linalg.norm(backend.to_numpy(gradient)))
+        gradient = backend.objective().gradient(state.parameters, state.buffers, batch)[0]
+        norms.append(np.linalg.norm(backend.arrays.to_numpy(gradient)))
     validation = make_samples(n=4)
     el2n = dv.EL2N(learner, epoch=epoch).fit(*samples, run=run).score(*validation)
     grand = dv.GraNd(learner, epoch=epoch).fit(*samples, run=run).score(*validation)
@@ -82,11 +81,6 @@ def test_kept_states_do_not_matter(zoo, method):
     few = make_learner(zoo, "dropout", checkpoints=dv.Checkpoints(every=5))
     expected = method(make_learner(zoo, "dropout")).fit(*samples).score(*validation)
     np.testing.assert_allclose(method(few).fit(*samples).score(*validation), expected, rtol=1e-10)
-
-
-def test_margins_by_hand():
-    logits = np.array([[0.0, 1.5], [0.0, 1.5], [-2.0, -3.0]])
-    np.testing.assert_array_equal(margins(logits, np.array([1, 0, 0])), [1.5, -1.5, 1.0])
 
 
 @pytest.mark.parametrize("method", RANKINGS[:3])

@@ -10,8 +10,7 @@ import dataval as dv
 from dataval.data import as_data
 from dataval.objectives.utility import make_utility
 from dataval.training.program import State
-from tests.backends.support import make_backend
-from tests.runs import make_samples
+from tests.runs import make_learner, make_samples
 
 
 def softmax(logits):
@@ -23,10 +22,10 @@ def softmax(logits):
 def judged(zoo):
     """A backend, its validation data, its state and its outputs."""
     samples = make_samples("mlp", 700, seed=2)  # more than one chunk
-    backend = make_backend(zoo.mlp(), *samples)
+    backend = make_learner(zoo).prepare(*samples).program.backend
     parameters, buffers = backend.initial()
     batch = backend.batches(as_data(*samples)).take(np.arange(700))
-    outputs = backend.to_numpy(backend.predict(parameters, buffers, batch))
+    outputs = backend.arrays.to_numpy(backend.predict(parameters, buffers, batch))
     return backend, as_data(*samples), State(parameters, (), buffers), outputs
 
 
@@ -64,10 +63,10 @@ def test_a_function_of_arrays(judged):
 def test_leading_axis(judged, name):
     backend, data, state, _ = judged
     utility = make_utility(name, backend, data)
-    rows = [backend.to_numpy(state.parameters) * factor for factor in (1, -1)]
-    buffers = backend.from_numpy(np.zeros((2, 0)))
-    together = utility.value(State(backend.from_numpy(np.stack(rows)), (), buffers))
-    each = [float(utility.value(State(backend.from_numpy(row), (), state.buffers))) for row in rows]
+    rows = [backend.arrays.to_numpy(state.parameters) * factor for factor in (1, -1)]
+    buffers = backend.arrays.from_numpy(np.zeros((2, 0)))
+    together = utility.value(State(backend.arrays.from_numpy(np.stack(rows)), (), buffers))
+    each = [float(utility.value(State(backend.arrays.from_numpy(row), (), state.buffers))) for row in rows]
     np.testing.assert_allclose(together, each, rtol=1e-12)
 
 
@@ -83,7 +82,7 @@ def test_binary_and_regression_outputs():
     ]:
         net = torch.nn.Linear(6, 1).double()
         outputs = net(torch.from_numpy(X)).detach().numpy()[:, 0]
-        backend = make_backend(net, X, targets, loss)
+        backend = dv.Learner(net, loss=loss, training=dv.Training(epochs=1)).prepare(X, targets).program.backend
         utility = make_utility(name, backend, as_data(X, targets), loss=loss)
         expected = {
             "roc_auc": metrics.roc_auc_score(labels, outputs),

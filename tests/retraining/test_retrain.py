@@ -11,7 +11,6 @@ from dataval.objectives.utility import SampleObjectives, SeveralUtilities, make_
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining import retrain as retraining
 from dataval.retraining.retrain import retrain, retrain_without, retraining_key
-from dataval.training.program import Program
 from tests.runs import N, make_learner, make_samples
 
 WEIGHTS = np.random.default_rng(0).uniform(0, 1.5, (7, N))
@@ -76,13 +75,13 @@ def test_runs_that_part_late_equal_training_one_by_one(zoo, model, optimizer):
 def test_runs_are_one_until_they_part(zoo, monkeypatch):
     """Not on TensorFlow, which would have to compile its functions for every number of models."""
     replay, objective = prepared(zoo)
-    sizes, advance = [], Program.advance
+    sizes, advance = [], retraining.advance
 
-    def counted(program, ensemble, step):
+    def counted(ensemble, program, step):
         sizes.append(ensemble.size)
-        advance(program, ensemble, step)
+        advance(ensemble, program, step)
 
-    monkeypatch.setattr(Program, "advance", counted)
+    monkeypatch.setattr(retraining, "advance", counted)
     weights, plan = leave_outs(replay), replay.program.plan
     retrained(replay, objective, weights, group_size=100)
     seen = [

@@ -98,7 +98,9 @@ def test_a_view_of_other_samples_is_refused(zoo):
 
 
 @pytest.mark.parametrize(
-    "travel", [lambda run: pickle.loads(pickle.dumps(run)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deep"]
+    "travel",
+    [lambda run: pickle.loads(pickle.dumps(run)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deep"],
 )
 def test_a_run_that_travels_is_joined_anew(zoo, made, travel):
     learner = make_learner(zoo)

@@ -11,7 +11,8 @@ from sklearn.base import clone
 import dataval as dv
 from dataval.data import as_data
 from dataval.errors import RunMismatchError
-from tests.runs import N, assert_same_run, make_learner, make_samples
+from dataval.zoo import named_model
+from tests.runs import N, assert_same_run, make_learner, make_samples, shared_model
 
 
 def squared(outputs, targets):
@@ -56,7 +57,7 @@ class TestConventions:
         assert "epochs=3" in repr(make_learner(zoo))
 
     def test_defaults(self, zoo):
-        run = dv.Learner(zoo.mlp(), progress=False).train(*make_samples(n=50))
+        run = dv.Learner(shared_model(zoo, "mlp"), progress=False).train(*make_samples(n=50))
         assert run.training == dv.Training()
         assert run.policy == dv.Checkpoints()
 
@@ -84,19 +85,17 @@ def test_a_run_starts_from_the_models_own_parameters(zoo):
 
 
 def test_a_callable_starts_every_seed_from_its_own_initialisation(framework):
-    if framework != "torch":
-        pytest.skip("builds its model in torch")
-    import torch
-
-    def build():
-        return torch.nn.Linear(6, 3, dtype=torch.float64)
+    build, backend = named_model("linear", (6,), 3, backend=framework)
+    X, y = make_samples()
 
     def run(seed):
         training = dv.Training(epochs=1, batch_size=6, seed=seed)
-        return dv.Learner(build, training=training, progress=False).train(*make_samples())
+        learner = dv.Learner(build, training=training, backend=backend, progress=False)
+        return learner.train(X.astype(np.float32), y)
 
-    assert_same_run(run(1), run(1))
-    assert not np.array_equal(run(1).checkpoints[0].parameters, run(2).checkpoints[0].parameters)
+    one = run(1)
+    assert_same_run(run(1), one)
+    assert not np.array_equal(one.checkpoints[0].parameters, run(2).checkpoints[0].parameters)
 
 
 @pytest.mark.parametrize("model", ["mlp", "transformer"])
@@ -225,13 +224,15 @@ def test_another_loss_function_is_refused(zoo, losses):
 
 
 def test_another_model_of_the_same_shapes_is_refused(zoo, framework):
-    if framework != "torch":
-        pytest.skip("builds its models in torch")
-    from torch import nn
+    samples, other = make_samples(), zoo.mlp()
+    if framework == "torch":
+        import torch
 
-    samples = make_samples()
-    model = zoo.mlp()
-    other = nn.Sequential(model[0], nn.ReLU(), model[2])
+        other[1] = torch.nn.ReLU()
+    else:
+        import keras
+
+        other.layers[1].activation = keras.activations.relu
     learner = make_learner(zoo)
     run = learner.train(*samples)
     assert "another model or loss" in adopt(learner.set_params(model=other), samples, run)

@@ -137,7 +137,7 @@ def test_exports_the_trained_model_in_evaluation_mode(zoo, model):
     batches = backend.batches(data).take(np.arange(len(data)))
     outputs = backend.predict(replay.final.parameters, replay.final.buffers, batches)
     np.testing.assert_array_equal(
-        backend.to_numpy(again.predict(*again.initial(), batches)), backend.to_numpy(outputs)
+        backend.arrays.to_numpy(again.predict(*again.initial(), batches)), backend.arrays.to_numpy(outputs)
     )
-    start = backend.to_numpy(backend.predict(*backend.initial(), batches))
-    assert np.abs(start - backend.to_numpy(outputs)).max() > 1e-3
+    start = backend.arrays.to_numpy(backend.predict(*backend.initial(), batches))
+    assert np.abs(start - backend.arrays.to_numpy(outputs)).max() > 1e-3

@@ -158,9 +158,7 @@ def test_rolled_loops_work_in_every_form():
     rows = case.numpy(case.backend.loss.rows(*arguments, SEED))
     assert_near(rows.sum(0), case.gradient(case.parameters, case.array(np.ones(4)))[1], 1e-11)
     points = case.array(np.stack([case.numpy(case.parameters)] * 2))
-    found = case.backend.loss.gradient(
-        points, case.array(np.zeros((2, 0))), case.batch, case.weights(2), SEED
-    )
+    found = case.backend.loss.gradient(points, case.array(np.zeros((2, 0))), case.batch, case.weights(2), SEED)
     assert case.numpy(found[1]).shape == (2, case.P)
 
 

@@ -44,7 +44,9 @@ def check_all(case: Case, second_order: bool = True) -> None:
     check_objective(case, point, vector)
     if second_order:
         check_second_order(case.backend, case.batch)
-        through, found, _ = case.backend.loss.linearize(*arguments, weights, SEED).pullback(vector, buffer_vector)
+        through, found, _ = case.backend.loss.linearize(*arguments, weights, SEED).pullback(
+            vector, buffer_vector
+        )
 
         def both(h):
             _, moved, after = case.gradient(at(h), weights)
