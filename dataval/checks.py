@@ -146,7 +146,7 @@ def whole_numbers(
         whole_number(f"{name}[{i}]", value, minimum=minimum, maximum=maximum) for i, value in enumerate(values)
     )
     if not numbers:
-        raise ValueError(f"{name} is empty: give at least one whole number{_range(minimum, maximum)}")
+        raise ValueError(f"{name} must be at least one whole number{_range(minimum, maximum)}: it is empty")
     return numbers
 
 

@@ -76,7 +76,7 @@ def test_one_number_is_no_sequence_of_seeds(seeds):
 @pytest.mark.parametrize(
     ("seeds", "error", "message"),
     [
-        ([], ValueError, "seeds is empty"),
+        ([], ValueError, "seeds must be at least one whole number from 0: it is empty"),
         ([1, 1], ValueError, "different"),
         ([0, -1], ValueError, r"seeds\[1\] must be at least 0, got -1"),
         ([0.5], TypeError, r"seeds\[0\] must be a whole number"),

@@ -16,6 +16,8 @@ from dataval.checks import described, folder_path, one_of, process_count, seed_l
 from dataval.methods.base import DataValuator
 from dataval.methods.matching import as_validation
 from dataval.methods.of_run import record
+from dataval.objectives.utility import check_utility
+from dataval.objectives.validation import check_objective
 from dataval.retraining.again import Retraining, RetrainingOptions, Utilities
 from dataval.retraining.estimators import EstimatorRetraining, is_estimator
 from dataval.retraining.learners import LearnerRetraining, check_learner_removals
@@ -179,6 +181,8 @@ class LeaveOneOut(DataValuator):
                 f"{type(self.learner).__name__}: it asks its question of {self.needs}; wrap the model in "
                 "Learner(model, loss=..., training=...)"
             )
+        check_objective(self.objective)
+        check_utility(self.utility)
         replay = record(self.learner, X, y, run, self._check)
         return LearnerRetraining(self.learner, replay, as_validation)
 

@@ -12,6 +12,7 @@ from dataval.checks import described
 from dataval.data import Data
 from dataval.methods.base import DataValuator
 from dataval.methods.matching import as_validation
+from dataval.objectives.validation import check_objective
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.recording import carry_out
@@ -68,6 +69,7 @@ class RunValuator(DataValuator):
                 f"{name} needs a dataval.Learner, got {given}: it asks its question of {self.needs}; wrap the "
                 "model in Learner(model, loss=..., training=...)"
             )
+        check_objective(getattr(self, "objective", None))
         self._replay = record(self.learner, X, y, run, self._prepare)
         self.run_ = self._replay.run
         return self

@@ -44,6 +44,9 @@ class SubsetTruth:
     changes: npt.NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        for name in ("removed", "changes"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                raise TypeError(f"{name} must be an array of NumPy, got {described(getattr(self, name))}")
         if self.removed.ndim != 2 or self.removed.dtype != np.bool_:
             raise ValueError(
                 f"removed must be a mask of shape (K, N), got {self.removed.dtype}{self.removed.shape}"

@@ -29,6 +29,14 @@ def check_seed(seed: Seed) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def as_array(given: npt.ArrayLike, name: str) -> Array:
+    """Return what was given as an array, or say that it is none."""
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} can't be read as an array: {error}.") from error
+
+
 def check_labels(y: npt.ArrayLike, classes: npt.ArrayLike | None) -> tuple[Array, Array, Array]:
     """Return the labels, the classes in their order, and each label's index among the classes."""
     labels = _plain(y, "y")
@@ -49,10 +57,7 @@ def check_labels(y: npt.ArrayLike, classes: npt.ArrayLike | None) -> tuple[Array
 
 def _plain(labels: npt.ArrayLike, name: str) -> Array:
     """Return labels of any library as an array of numbers or strings (pandas keeps strings as objects)."""
-    try:
-        array = np.asarray(labels)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} can't be read as an array of labels: {error}.") from error
+    array = as_array(labels, name)
     if array.dtype.kind not in "OT":
         return array
     for kind, dtype in ((str, np.str_), (bool, np.bool_), (int | np.integer, np.int64)):
@@ -133,7 +138,7 @@ def check_clip(clip: tuple[float, float]) -> tuple[float, float]:
 
 def check_images(X: npt.ArrayLike, layout: Layout, size: int, corner: Corner) -> Array:
     """Return images as an array that fits the layout and holds the patch."""
-    images = np.asarray(X)
+    images = as_array(X, "X")
     if layout not in SPATIAL_AXES:
         raise ValueError(f"layout must be one of {sorted(SPATIAL_AXES)}, got {layout!r}.")
     if corner not in CORNERS:

@@ -12,6 +12,7 @@ from dataval.noise.checks import (
     Array,
     Mask,
     Seed,
+    as_array,
     check_clip,
     check_numbers,
     check_seed,
@@ -59,7 +60,7 @@ def target_noise(
         If `y` is not finite numbers, `fraction` or `scale` is out of range, or `relative` is asked
         of targets that do not vary.
     """
-    targets = np.asarray(y)
+    targets = as_array(y, "y")
     if targets.dtype.kind in "iu":
         targets = targets.astype(np.float64)
     check_numbers(targets, "y")
@@ -105,7 +106,7 @@ def feature_noise(
         If `X` is not finite floats, `fraction`, `scale` or `clip` is out of range, or `relative` is
         asked of features of which none varies.
     """
-    features = np.asarray(X)
+    features = as_array(X, "X")
     check_numbers(features, "X")
     noisy = _add_noise(features, "X", fraction, scale, relative, check_seed(seed))
     if clip is not None:
@@ -141,7 +142,7 @@ def outliers(X: npt.ArrayLike, fraction: float, *, seed: Seed = 0) -> NoisyFeatu
     ValueError
         If `X` is not finite floats, or `fraction` is out of range.
     """
-    features = np.asarray(X)
+    features = as_array(X, "X")
     check_numbers(features, "X")
     rng = check_seed(seed)
     chosen = choose(len(features), fraction, rng)

@@ -27,6 +27,7 @@ __all__ = [
     "StateFunction",
     "Utility",
     "UtilityLike",
+    "check_utility",
     "make_utility",
 ]
 
@@ -210,6 +211,19 @@ def make_utility(
     )
 
 
+def check_utility(utility: UtilityLike) -> None:
+    """Raise `ValueError` if this is a name that no utility has."""
+    if not isinstance(utility, str) or utility in {"loss", "accuracy"}:
+        return
+    from sklearn.metrics import get_scorer_names
+
+    if utility not in get_scorer_names():
+        raise ValueError(
+            f"unknown utility {utility!r}: choose 'loss', 'accuracy', one of "
+            "sklearn.metrics.get_scorer_names(), or pass a function (outputs, targets) -> number"
+        )
+
+
 def _accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
     """Share of samples whose class has the largest output (of labels whose logit has their sign)."""
     if outputs.ndim > targets.ndim and outputs.shape[1] > 1:
@@ -220,13 +234,9 @@ def _accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
 
 
 def _scorer(name: str, loss: Loss | None) -> UtilityFunction:
-    from sklearn.metrics import get_scorer, get_scorer_names
+    from sklearn.metrics import get_scorer
 
-    if name not in get_scorer_names():
-        raise ValueError(
-            f"unknown utility {name!r}: choose 'loss', 'accuracy', one of sklearn.metrics.get_scorer_names(), "
-            "or pass a function (outputs, targets) -> number"
-        )
+    check_utility(name)
     scorer = get_scorer(name)
 
     def utility(outputs: NDArray[Any], targets: NDArray[Any]) -> float:

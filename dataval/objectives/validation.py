@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, ObjectiveFunction
+from dataval.checks import described
 from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.faults import is_finite, name_samples
 from dataval.training.program import State
 
-__all__ = ["ValidationObjective"]
+__all__ = ["ValidationObjective", "check_objective"]
 
 CHUNK_SIZE = 500
 
@@ -53,6 +54,7 @@ class ValidationObjective:
     def __init__(
         self, backend: Backend, data: Data, function: ObjectiveFunction | None, chunk_size: int = CHUNK_SIZE
     ) -> None:
+        check_objective(function)
         self.function = function
         self._backend = backend
         self._batches = backend.batches(data)
@@ -146,6 +148,15 @@ class ValidationObjective:
                 "sample, or a single number"
             )
         return shape == ()
+
+
+def check_objective(function: Any) -> None:
+    """Raise `TypeError` if an objective is neither a function nor None."""
+    if function is not None and not callable(function):
+        raise TypeError(
+            "objective must be a function (outputs, targets) -> one number a sample, in the model's framework, "
+            f"or None for the learner's loss, got {described(function)}"
+        )
 
 
 def _named_fault(samples: list[int]) -> InvalidDataError:

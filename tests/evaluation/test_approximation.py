@@ -80,5 +80,5 @@ def test_bad_input_is_refused(zoo, validation):
     with pytest.raises(ValueError, match="share a run"):
         approximation_error(exact, other, *validation)
     for epochs in ([0], [4], []):
-        with pytest.raises(ValueError, match=r"from 1 to the run's 3|epochs is empty"):
+        with pytest.raises(ValueError, match=r"from 1 to the run's 3|it is empty"):
             approximation_error(exact, free, *validation, epochs=epochs)

@@ -36,7 +36,7 @@ def test_a_partial_leave_one_out_of_an_estimator_is_a_truth():
     assert leave_one_out_agreement(VALUES, truth).n_samples == len(CHOSEN)
 
 
-def test_partial_values_in_a_comparison(zoo):
+def test_partial_values_in_a_comparison(zoo, tmp_path):
     samples = (*make_samples(), *make_samples(n=8, seed=2))
     learner = make_learner(zoo, epochs=1)
     methods = {"truth": dv.LeaveOneOut(learner, indices=CHOSEN), "mean": dv.MeanLoss(learner), "given": PARTIAL}
@@ -50,6 +50,8 @@ def test_partial_values_in_a_comparison(zoo):
     assert result["truth"].stability.n_runs == 2
     assert "truth values 6 of 20 samples, and is judged on those" in str(result)
     assert "mean values" not in str(result)
+    loaded = dv.evaluation.Comparison.load(result.save(tmp_path))
+    np.testing.assert_array_equal(loaded.values["given"], result.values["given"])
 
 
 def test_partial_values_have_no_sums_over_subsets(zoo):
