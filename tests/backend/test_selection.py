@@ -21,7 +21,7 @@ NAMED = {"body.0.weight": 1, "body.0.bias": 2, "head.weight": 3, "head.bias": 4}
         (lambda name: "0" in name, [1, 2]),
         (["body.[0-9].weight"], [1]),
     ],
-    ids=str,
+    ids=lambda value: "predicate" if callable(value) else str(value),
 )
 def test_names_patterns_and_predicates(params, chosen):
     assert list(select(NAMED, params, has_frozen=False).values()) == chosen

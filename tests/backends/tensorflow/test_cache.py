@@ -60,7 +60,7 @@ def frozen(model):
         {"example": as_data(*features(3))},
         {"example": as_data(features(4).X.astype("float32"), features(4).y)},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_whatever_may_change_a_result_is_in_the_key(change):
     model = zoo.mlp()
