@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import ObjectiveFunction
+from dataval.backend import Array, ObjectiveFunction
 from dataval.checks import flag, whole_number
 from dataval.data import Data
 from dataval.errors import ChaoticTrainingWarning
 from dataval.methods.of_run import RunValuator
+from dataval.methods.unfinished import Unfinished
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
-from dataval.training.sweep import SweepResult, sweep_backward, sweep_forward
+from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
 
 __all__ = ["HyDRA"]
 
@@ -93,46 +95,74 @@ class HyDRA(RunValuator):
         self.chunk_size = chunk_size
 
     def _prepare(self, program: Program) -> None:
+        self._unfinished = Unfinished()
         if self.chunk_size is not None:
             whole_number("chunk_size", self.chunk_size, minimum=1)
         if flag("hessian", self.hessian):
             program.check_second_order()
 
     def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
-        objective = self._objective(replay, validation)
-        start = replay.program.cotangent_of(*objective.gradient(replay.final))
-        result = self._sweep(replay, start, "scoring")
+        with self._unfinished.going_on(partial(self._asked, replay, validation, None)) as parts:
+            objective = self._objective(replay, validation)
+            result = self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
         self._report(result)
         return result.values
 
     def _attribute(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
-        objective = self._objective(replay, validation)
-        if objective.is_scalar:
-            raise TypeError(
-                "the objective returns a single number for all samples: attribute needs one number a sample"
-            )
-        results = []
-        for chunk in self._chunks(replay, len(validation)):
-            start = replay.program.cotangent_of(*objective.gradients(replay.final, chunk))
-            results.append(self._sweep(replay, start, f"attributing {chunk[-1] + 1}/{len(validation)}"))
+        with self._unfinished.going_on(partial(self._asked, replay, validation, self.chunk_size)) as parts:
+            objective = self._objective(replay, validation)
+            if objective.is_scalar:
+                raise TypeError(
+                    "the objective returns a single number for all samples: attribute needs one number a sample"
+                )
+            results = [
+                self._sweep(
+                    replay,
+                    parts,
+                    int(chunk[0]),
+                    f"attributing {chunk[-1] + 1}/{len(validation)}",
+                    partial(objective.gradients, replay.final, chunk),
+                )
+                for chunk in self._chunks(replay, len(validation))
+            ]
         norms = np.max([result.cotangent_norm for result in results], axis=0)
         values = np.concatenate([result.values for result in results])
         self._report(SweepResult(values, norms, max(result.stopped_at for result in results)))
         return values
+
+    def _asked(self, replay: Replay, validation: Data, chunk_size: int | None) -> Hashable:
+        """Return what tells a question from others: another run, other samples, another objective."""
+        return id(replay.run), validation.fingerprint(), id(self.objective), self.hessian, chunk_size
 
     def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:
         return ValidationObjective(
             replay.program.backend, validation, self.objective, self.chunk_size or CHUNK_SIZE
         )
 
-    def _sweep(self, replay: Replay, start: State, what: str) -> SweepResult:
+    def _sweep(
+        self,
+        replay: Replay,
+        parts: dict[int, Sweep | SweepResult],
+        part: int,
+        what: str,
+        gradients: Callable[[], tuple[Array, Array]],
+    ) -> SweepResult:
+        """Return the result of a sweep, of which `parts` holds what is done already."""
+        if part not in parts:
+            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()))
+        found = parts[part]
+        if isinstance(found, Sweep):
+            with progress_bar(what, replay.run.n_steps, self.learner.progress, found.n_done) as bar:
+                found = parts[part] = found.carry_out(bar.update)
+        return found
+
+    def _make_sweep(self, replay: Replay, start: State) -> Sweep:
         program = replay.program
-        with progress_bar(what, replay.run.n_steps, self.learner.progress) as bar:
-            if self.hessian:
-                return sweep_backward(replay, start, program.pullback, bar.update)
-            if program.is_linear:
-                return sweep_forward(replay, start.parameters, bar.update)
-            return sweep_backward(replay, start, program.pullback_hessian_free, bar.update)
+        if self.hessian:
+            return BackwardSweep(replay, start, program.pullback)
+        if program.is_linear:
+            return ForwardSweep(replay, start.parameters)
+        return BackwardSweep(replay, start, program.pullback_hessian_free)
 
     def _chunks(self, replay: Replay, n: int) -> Iterator[NDArray[np.int64]]:
         """Split validation samples so that their cotangents stay within a memory budget."""

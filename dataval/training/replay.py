@@ -113,24 +113,29 @@ class Replay:
             state = self._advance(state, between)
         return state
 
-    def forward(self) -> Iterator[tuple[int, State]]:
-        """Yield ``(t, state before update t)`` for every update in order."""
+    def forward(self, first: int = 0) -> Iterator[tuple[int, State]]:
+        """Yield ``(t, state before update t)`` for every update in order, from number `first`."""
         self.check_recording()
         for start, stop in self._segments():
-            state = self.program.load(self.run.checkpoints[start])
-            for step in range(start, stop):
+            if stop <= first:
+                continue
+            state = self.program.load(self.run.checkpoints[start]) if start >= first else self.at(first)
+            for step in range(max(start, first), stop):
                 yield step, state
                 if step + 1 < stop or self._wants_check(start, stop):
                     state = self._advance(state, step)
             self._check(state, start, stop)
 
-    def backward(self) -> Iterator[tuple[int, State]]:
-        """Yield ``(t, state before update t)`` for every update, the last one first."""
+    def backward(self, before: int | None = None) -> Iterator[tuple[int, State]]:
+        """Yield ``(t, state before update t)`` for every update below `before` (all by default), last first."""
         self.check_recording()
         n_held = self.run.policy.workspace(self.run.state_bytes)
         for start, stop in reversed(self._segments()):
+            end = stop if before is None else min(stop, before)
+            if end <= start:
+                continue
             state = self.program.load(self.run.checkpoints[start])
-            for step, current in reverse_walk(start, stop, state, self._advance, n_held):
+            for step, current in reverse_walk(start, end, state, self._advance, n_held):
                 if step == stop - 1 and self._wants_check(start, stop):
                     self._check(self._advance(current, step), start, stop)
                 yield step, current

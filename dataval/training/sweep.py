@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend
 from dataval.errors import InvalidDataError
+from dataval.process import uninterrupted
 from dataval.training.faults import check_finite, curvature_fault, name_samples
 from dataval.training.program import State
 from dataval.training.replay import Replay
 
-__all__ = ["SweepResult", "sweep_backward", "sweep_forward"]
+__all__ = ["BackwardSweep", "ForwardSweep", "Sweep", "SweepResult"]
 
 _FLUSH_EVERY = 64  # reading numbers back waits for the accelerator, so it is done for many updates at a time
 _LEAP = 1e8  # chaos takes several updates to grow by so much
@@ -45,8 +47,41 @@ class SweepResult:
     stopped_at: int = -1
 
 
-def sweep_backward(replay: Replay, cotangent: State, pullback: Pullback, tick: Tick) -> SweepResult:
-    """Pull the cotangent of the last state back through every update.
+class Sweep(ABC):
+    """A walk through a recorded run that adds up derivatives, and can be interrupted.
+
+    Parameters
+    ----------
+    replay : Replay
+        A finished run with its program.
+    like : array, shape (P,) or (K, P)
+        Shaped as the cotangents of the parameters.
+    """
+
+    def __init__(self, replay: Replay, like: Array) -> None:
+        self._replay = replay
+        self._values = _ValueSums(replay, like)
+        self.n_done = 0
+        """Number of updates that were walked through."""
+
+    @abstractmethod
+    def carry_out(self, tick: Tick) -> SweepResult:
+        """Walk through all updates, or through those that are left after an interruption.
+
+        Parameters
+        ----------
+        tick : callable
+            Called after every update.
+
+        Raises
+        ------
+        InvalidDataError
+            If a sample with a weight has no finite derivative; it is named.
+        """
+
+
+class BackwardSweep(Sweep):
+    """Pulls the cotangent of the last state back through every update.
 
     Parameters
     ----------
@@ -56,32 +91,40 @@ def sweep_backward(replay: Replay, cotangent: State, pullback: Pullback, tick: T
         Of the last state; with a leading axis for K cotangents.
     pullback : callable
         `Program.pullback` or `Program.pullback_hessian_free`.
-    tick : callable
-        Called after every update.
-
-    Raises
-    ------
-    InvalidDataError
-        If a sample with a weight has no finite derivative, first or second; it is named.
     """
-    values = _ValueSums(replay, cotangent.parameters)
-    norms = _NormLog(replay, cotangent.parameters)
-    norms.add(replay.run.n_steps, cotangent.parameters)
-    for step, state in replay.backward():
-        cotangent, slopes = pullback(cotangent, state, step)
-        values.add(step, slopes)
-        norms.add(step, cotangent.parameters)
-        if step % _FLUSH_EVERY == 0:
-            norms.flush()
-            values.flush(norms.overflowed_at)
-            if (norms.overflowed_at >= 0).all():
+
+    def __init__(self, replay: Replay, cotangent: State, pullback: Pullback) -> None:
+        super().__init__(replay, cotangent.parameters)
+        self._cotangent, self._pullback = cotangent, pullback
+        self._norms = _NormLog(replay, cotangent.parameters)
+        self._norms.add(replay.run.n_steps, cotangent.parameters)
+
+    def carry_out(self, tick: Tick) -> SweepResult:
+        """Go back from the last update, or from where an interruption came."""
+        for step, state in self._replay.backward(self._replay.run.n_steps - self.n_done):
+            cotangent, slopes = self._pullback(self._cotangent, state, step)
+            with uninterrupted():
+                self._take(step, cotangent, slopes)
+            if (self._norms.overflowed_at >= 0).all():
                 break
-        tick()
-    return SweepResult(values.result(norms.overflowed_at), norms.norms, int(norms.overflowed_at.max()))
+            tick()
+        norms = self._norms
+        norms.flush()
+        return SweepResult(
+            self._values.result(norms.overflowed_at), norms.norms, int(norms.overflowed_at.max())
+        )
+
+    def _take(self, step: int, cotangent: State, slopes: Array) -> None:
+        self._values.add(step, slopes)
+        self._norms.add(step, cotangent.parameters)
+        self._cotangent, self.n_done = cotangent, self._replay.run.n_steps - step
+        if step % _FLUSH_EVERY == 0:
+            self._norms.flush()
+            self._values.flush(self._norms.overflowed_at)
 
 
-def sweep_forward(replay: Replay, vector: Array, tick: Tick) -> SweepResult:
-    """Collect a linear program's Hessian-free derivatives in one replay.
+class ForwardSweep(Sweep):
+    """Collects a linear program's Hessian-free derivatives in one replay.
 
     Parameters
     ----------
@@ -89,25 +132,27 @@ def sweep_forward(replay: Replay, vector: Array, tick: Tick) -> SweepResult:
         Of a program that `is_linear`.
     vector : array, shape (P,) or (K, P)
         Gradient of the objective in the last parameters.
-    tick : callable
-        Called after every update.
-
-    Raises
-    ------
-    InvalidDataError
-        If a sample with a weight has no finite gradient; it is named.
     """
-    program = replay.program
-    received, carried = program.coefficients()
-    values = _ValueSums(replay, vector)
-    for step, state in replay.forward():
-        if received[step] != 0:
-            values.add(step, program.slopes(vector, state, step), received[step])
-        if step % _FLUSH_EVERY == 0:
-            values.flush(values.no_overflow)
-        tick()
-    norms = np.abs(carried) * np.max(_norms(program.backend, vector))
-    return SweepResult(values.result(values.no_overflow), norms)
+
+    def __init__(self, replay: Replay, vector: Array) -> None:
+        super().__init__(replay, vector)
+        self._vector = vector
+        self._received, self._carried = replay.program.coefficients()
+
+    def carry_out(self, tick: Tick) -> SweepResult:
+        """Go on from the first update, or from where an interruption came."""
+        program, values = self._replay.program, self._values
+        for step, state in self._replay.forward(self.n_done):
+            slopes = program.slopes(self._vector, state, step) if self._received[step] != 0 else None
+            with uninterrupted():
+                if slopes is not None:
+                    values.add(step, slopes, self._received[step])
+                if step % _FLUSH_EVERY == 0:
+                    values.flush(values.no_overflow)
+                self.n_done = step + 1
+            tick()
+        norms = np.abs(self._carried) * np.max(_norms(program.backend, self._vector))
+        return SweepResult(values.result(values.no_overflow), norms)
 
 
 class _ValueSums:

@@ -11,7 +11,7 @@ import dataval as dv
 from dataval.backend.arrays import Arrays
 from dataval.training.plan import make_plan
 from dataval.training.program import State
-from dataval.training.sweep import sweep_backward, sweep_forward
+from dataval.training.sweep import BackwardSweep, ForwardSweep
 
 N, P = 7, 3
 
@@ -29,11 +29,11 @@ class Recursion:
         self.run = SimpleNamespace(plan=self.plan, n_steps=self.plan.n_steps, n_samples=N)
         self.program = SimpleNamespace(backend=SimpleNamespace(arrays=Arrays()), weights=np.ones(N))
 
-    def backward(self):
-        return ((step, None) for step in reversed(range(self.plan.n_steps)))
+    def backward(self, before):
+        return ((step, None) for step in reversed(range(before)))
 
-    def forward(self):
-        return ((step, None) for step in range(self.plan.n_steps))
+    def forward(self, first):
+        return ((step, None) for step in range(first, self.plan.n_steps))
 
     def pullback(self, cotangent, state, step):
         bar = cotangent.parameters
@@ -57,7 +57,7 @@ def start(*shape):
 @pytest.mark.parametrize("lead", [(), (4,)])
 def test_backward_is_minus_the_derivative(lead):
     replay, cotangent, ticks = Recursion(), start(*lead, P), []
-    found = sweep_backward(replay, cotangent, replay.pullback, lambda: ticks.append(1))
+    found = BackwardSweep(replay, cotangent, replay.pullback).carry_out(lambda: ticks.append(1))
     expected = -cotangent.parameters @ replay.derivatives().T
     # The same products of matrices from the other end: rounding of float64.
     np.testing.assert_allclose(found.values, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
@@ -67,7 +67,7 @@ def test_backward_is_minus_the_derivative(lead):
 
 def test_norms_are_those_of_the_largest_cotangent():
     replay, cotangent = Recursion(n_epochs=2), start(4, P)
-    norms = sweep_backward(replay, cotangent, replay.pullback, list).cotangent_norm
+    norms = BackwardSweep(replay, cotangent, replay.pullback).carry_out(list).cotangent_norm
     bars = cotangent.parameters
     for step in reversed(range(replay.plan.n_steps)):
         assert norms[step + 1] == pytest.approx(np.linalg.norm(bars, axis=1).max(), rel=1e-12)
@@ -78,7 +78,7 @@ def test_norms_are_those_of_the_largest_cotangent():
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 def test_an_overflow_stops_the_sweep_and_leaves_no_values():
     replay = Recursion(scale=1e9)  # beyond 1e308, and their squares beyond 1e154, after some dozen updates
-    found = sweep_backward(replay, start(P), replay.pullback, list)
+    found = BackwardSweep(replay, start(P), replay.pullback).carry_out(list)
     assert np.isnan(found.values).all()
     at = found.stopped_at
     assert 0 < at < replay.plan.n_steps
@@ -102,7 +102,7 @@ def test_forward_weighs_slopes_by_what_each_update_received():
         slopes=slopes,
         coefficients=lambda: (received, carried),
     )
-    found = sweep_forward(replay, vectors, list)
+    found = ForwardSweep(replay, vectors).carry_out(list)
     expected = np.zeros((2, N))
     for step in range(replay.plan.n_steps):
         for j in replay.plan.batch(step):
@@ -110,3 +110,38 @@ def test_forward_weighs_slopes_by_what_each_update_received():
     np.testing.assert_allclose(found.values, expected, rtol=1e-12, atol=1e-12)  # the same sums, vectorised
     longest = np.linalg.norm(vectors, axis=1).max()
     np.testing.assert_allclose(found.cotangent_norm, np.abs(carried) * longest, rtol=1e-14)
+
+
+@pytest.mark.parametrize("at", [0, 1, 7])
+def test_an_interrupted_sweep_goes_on_where_it_stopped(at):
+    """To the bit, as the same sums are formed in the same order."""
+    replay, ticks = Recursion(n_epochs=4), []
+
+    def interrupted():
+        ticks.append(1)
+        if len(ticks) == at + 1:
+            raise KeyboardInterrupt
+
+    def sweeps():
+        return BackwardSweep(replay, start(2, P), replay.pullback), forward_sweep(replay)
+
+    for sweep, whole in zip(sweeps(), sweeps(), strict=True):
+        ticks.clear()
+        with pytest.raises(KeyboardInterrupt):
+            sweep.carry_out(interrupted)
+        assert sweep.n_done == at + 1
+        found, expected = sweep.carry_out(lambda: ticks.append(1)), whole.carry_out(list)
+        assert len(ticks) == replay.plan.n_steps
+        np.testing.assert_array_equal(found.values, expected.values)
+        np.testing.assert_array_equal(found.cotangent_norm, expected.cotangent_norm)
+
+
+def forward_sweep(replay):
+    received, carried = np.ones(replay.plan.n_steps), np.ones(replay.plan.n_steps + 1)
+    replay.program = SimpleNamespace(
+        backend=replay.program.backend,
+        weights=np.ones(N),
+        slopes=lambda found, state, step: found @ replay.gradients[step][replay.plan.batch(step)].T,
+        coefficients=lambda: (received, carried),
+    )
+    return ForwardSweep(replay, start(2, P).parameters)
