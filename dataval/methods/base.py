@@ -157,7 +157,8 @@ class DataValuator(BaseEstimator, ABC):
             Processes that retrain in parallel (joblib). Doesn't change the result.
         group_size : int, optional
             Retrainings that are done at once as one vectorised program; chosen from the model's size by
-            default. Doesn't change the result beyond rounding.
+            default, and with a folder at most 16, as an interruption loses those that are under way. Doesn't
+            change the result beyond rounding.
         folder : path, optional
             Where finished retrainings are kept, so that an interrupted call goes on where it stopped and
             other methods can be judged by the same retrainings.

@@ -69,8 +69,8 @@ class LeaveOneOut(DataValuator):
     n_jobs : int, default 1
         Processes that train in parallel (joblib); -1 for as many as there are cores.
     group_size : int, optional
-        Runs that are trained at once; from a memory budget by default. Changes values by rounding only. Not for
-        estimators.
+        Runs that are trained at once; from a memory budget by default, and with a folder at most 16, as an
+        interruption loses those that are under way. Changes values by rounding only. Not for estimators.
     folder : path, optional
         Where finished runs' results are kept and looked up. Not for estimators.
 

@@ -34,6 +34,7 @@ _COPIES = 8  # states, gradients and temporaries that are alive at a time while 
 _ACTIVATION_BYTES = 2**27  # more leaves the caches of a processor, which costs more than a larger group gains
 _PASSES = 2  # activations are alive together with their gradients
 _MAX_GROUP = 256
+_MAX_KEPT_GROUP = 16
 
 
 def retrain(
@@ -85,7 +86,7 @@ def retrain(
     """
     if group_size is not None and group_size < 1:
         raise ValueError(f"group_size must be at least 1, got {group_size}")
-    size = group_size or _choose_group_size(program)
+    size = group_size or _choose_group_size(program, is_kept=folder is not None)
     work = _Work(key, n_jobs, folder, progress)
     found = work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, utility))
     _check_results(found, (weights == 0) & (program.weights != 0), folder)
@@ -283,10 +284,12 @@ def _without(program: Program, removed: NDArray[np.bool_]) -> Program:
     return Program(program.backend, program.data.take(kept), program.training, plan, program.weights[kept])
 
 
-def _choose_group_size(program: Program) -> int:
+def _choose_group_size(program: Program, *, is_kept: bool) -> int:
+    """Return how many runs to train at once; fewer where results are kept, as an interruption loses a group."""
     state = _COPIES * state_bytes(program.backend.signature, program.training)
     activations = _PASSES * program.backend.activation_bytes * program.training.batch_size
-    return max(1, min(_MAX_GROUP, _STATE_BYTES // state, _ACTIVATION_BYTES // max(1, activations)))
+    most = _MAX_KEPT_GROUP if is_kept else _MAX_GROUP
+    return max(1, min(most, _STATE_BYTES // state, _ACTIVATION_BYTES // max(1, activations)))
 
 
 def _groups(missing: list[int], size: int, n_jobs: int) -> list[list[int]]:

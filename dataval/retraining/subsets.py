@@ -74,7 +74,8 @@ def retrain_subsets(
     n_jobs : int, default 1
         Processes that retrain in parallel. Doesn't change the result.
     group_size : int, optional
-        Retrainings done at once as one vectorised program; from the model's size by default.
+        Retrainings done at once as one vectorised program; from the model's size by default, and with a folder
+        at most 16, as an interruption loses those that are under way.
     folder : path, optional
         Where finished retrainings are kept and looked up, so that an interrupted call goes on where it stopped.
 

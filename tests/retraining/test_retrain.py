@@ -234,3 +234,17 @@ def test_nothing_is_written_without_a_folder(zoo, tmp_path, monkeypatch):
 def test_refuses_nonsense(zoo, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         retrained(*prepared(zoo), **options)
+
+
+def test_what_is_kept_is_kept_in_small_groups(zoo, tmp_path, monkeypatch):
+    """An interruption loses the group that is under way, so groups are small where results are kept."""
+    sizes = []
+    train = retraining._train
+    monkeypatch.setattr(retraining, "_train", lambda *args: (sizes.append(len(args[2])), train(*args))[1])
+    learner, samples, validation = make_learner(zoo, epochs=1), make_samples(), make_samples(n=4, seed=2)
+    options = {"n_subsets": 40, "fraction": 0.2}
+    dv.evaluation.retrain_subsets(learner, *samples, *validation, **options)
+    assert sizes == [41]
+    sizes.clear()
+    dv.evaluation.retrain_subsets(learner, *samples, *validation, folder=tmp_path, **options)
+    assert sizes == [14, 14, 13]

@@ -34,7 +34,7 @@ def test_a_wider_model_keeps_more():
 
 def test_groups_are_bounded_by_activations(monkeypatch):
     program = make_program()
-    assert retraining._choose_group_size(program) == retraining._MAX_GROUP
+    assert retraining._choose_group_size(program, is_kept=False) == retraining._MAX_GROUP
     of_a_batch = 4 * program.backend.activation_bytes
     monkeypatch.setattr(retraining, "_ACTIVATION_BYTES", 2 * 10 * of_a_batch)
-    assert retraining._choose_group_size(program) == 10
+    assert retraining._choose_group_size(program, is_kept=False) == 10
