@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 __all__ = ["Options", "explain"]
 
@@ -67,7 +67,7 @@ def explain(error: ValidationError, kind: type[BaseModel]) -> str:
     return _unknown(unknown[0], kind) if unknown else _mistake(found[0], kind)
 
 
-def _unknown(found: ErrorDetails, kind: type[BaseModel]) -> str:
+def _unknown(found: Mapping[str, Any], kind: type[BaseModel]) -> str:
     name, owner = str(found["loc"][-1]), _owner(found, kind)
     known = [field for field in owner.model_fields if field != "name"]
     near = [field for field in known if _initials(field) == name.lower()]
@@ -82,12 +82,11 @@ def _initials(field: str) -> str:
     return "".join(word[0] for word in field.split("_"))
 
 
-def _owner(found: ErrorDetails, kind: type[BaseModel]) -> type[BaseModel]:
+def _owner(found: Mapping[str, Any], kind: type[BaseModel]) -> type[BaseModel]:
     """Return the options that a mistake is in: those asked for, or some inside of them."""
     *path, _ = found["loc"]
-    tags = {
-        each.model_fields["name"].default: each for each in _subclasses(Options) if "name" in each.model_fields
-    }
+    named = [each for each in reversed(_subclasses(Options)) if "name" in each.model_fields]
+    tags = {each.model_fields["name"].default: each for each in named}
     return next((tags[step] for step in reversed(path) if step in tags), kind)
 
 
@@ -95,7 +94,7 @@ def _subclasses(kind: type[Options]) -> list[type[Options]]:
     return [each for child in kind.__subclasses__() for each in (child, *_subclasses(child))]
 
 
-def _mistake(found: ErrorDetails, kind: type[BaseModel]) -> str:
+def _mistake(found: Mapping[str, Any], kind: type[BaseModel]) -> str:
     steps = [str(step) for step in found["loc"] if isinstance(step, int) or step.isidentifier()]
     where = ".".join(steps)
     if found["type"] == "missing":
@@ -108,7 +107,7 @@ def _mistake(found: ErrorDetails, kind: type[BaseModel]) -> str:
     return f"{kind.__name__}: {where} {reason}, got {_shortened(found['input'])}"
 
 
-def _choices(found: ErrorDetails, kind: type[BaseModel]) -> str:
+def _choices(found: Mapping[str, Any], kind: type[BaseModel]) -> str:
     """Return what may be given where other options are asked for and there were none, or an unknown name."""
     if found["type"] == "tuple_type":
         return "a sequence"

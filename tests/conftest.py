@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -18,6 +19,9 @@ from tests.numpy_backend import NumpyBackend
 from tests.runs import forget_shared
 
 FRAMEWORKS = [name for name in ("torch", "tensorflow") if find_spec(name) is not None]
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is born without it
 
 
 @pytest.fixture(params=FRAMEWORKS)

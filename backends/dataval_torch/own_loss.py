@@ -38,7 +38,8 @@ def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None
         losses = per_sample(fixed, targets)
         if not isinstance(losses, Tensor):
             return
-        check_closed([f"of shape {tuple(leaf.shape)}" for leaf in free_leaves(losses)], "loss")
+        if _is_made_of_tensors(fixed):
+            check_closed([f"of shape {tuple(leaf.shape)}" for leaf in free_leaves(losses)], "loss")
         if _are_rows(fixed, len(targets)):
             check_loss_alone(losses_of, len(targets))
 
@@ -67,6 +68,13 @@ def tensors_of(outputs: Any) -> list[Tensor]:
 
 def _detached(outputs: Any) -> Any:
     return _map(lambda leaf: leaf.detach(), outputs)
+
+
+def _is_made_of_tensors(outputs: Any) -> bool:
+    """Whether all that outputs hold is known, so that detaching their tensors left no graph."""
+    if type(outputs) not in {list, tuple, dict}:
+        return isinstance(outputs, Tensor)
+    return all(map(_is_made_of_tensors, outputs.values() if isinstance(outputs, dict) else outputs))
 
 
 def _are_rows(outputs: Any, n: int) -> bool:

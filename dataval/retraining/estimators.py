@@ -132,13 +132,19 @@ class EstimatorRetraining(Retraining):
                 f"{self._name} can't be fitted on the training samples: {_line(error)}"
             ) from error
         try:
-            return _finite(scorer(estimator, *validation))
+            utility = float(scorer(estimator, *validation))
         except InvalidDataError:
             raise
         except Exception as error:
             raise InvalidDataError(
                 f"{self._name} or the utility failed on the validation samples: {_line(error)}"
             ) from error
+        if not np.isfinite(utility):
+            raise InvalidDataError(
+                f"the utility of the estimator fitted on all samples is {utility}: check its predictions on "
+                "the validation samples, and the scorer"
+            )
+        return utility
 
     def _without(
         self, removed: Mask, seeds: tuple[int | None, ...], scorer: Scorer, validation: _Samples, n_jobs: int
@@ -260,17 +266,6 @@ def _finite(utility: Any) -> float:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _check_finite(found: list[float], left_out: list[int | None]) -> None:
-    bad = np.flatnonzero(~np.isfinite(found))
-    if len(bad):
-        sample = left_out[bad[0]]
-        which = "on all samples" if sample is None else f"without sample {sample}"
-        raise InvalidDataError(
-            f"the utility of the estimator fitted {which} is {found[bad[0]]}: check its predictions on the "
-            "validation samples, and the scorer"
-        )
 
 
 def _loss(estimator: Any, X: Any, y: Any) -> float:

@@ -187,5 +187,5 @@ def test_a_builder_is_found_by_what_it_builds():
 def test_bad_input_is_named():
     with pytest.raises(InvalidDataError, match=r"first 4 samples, inputs float64\(4, 6\)"):
         make_backend(NumpyBackend, SoftmaxRegression(np.zeros((7, 3)), np.zeros(3)), *features(5))
-    with pytest.raises(InvalidModelError, match="'cross_entropy' alone, not 'mse'"):
+    with pytest.raises(InvalidModelError, match="the loss 'cross_entropy' of plain outputs alone"):
         make_backend(NumpyBackend, softmax_regression(), *features(5), loss="mse")

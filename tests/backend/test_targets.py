@@ -70,7 +70,9 @@ def test_the_first_wrong_label_of_an_image_is_named_by_its_sample():
 
 
 def test_outputs_that_are_no_array():
-    with pytest.raises(InvalidModelError, match=r"returned a dict; the loss 'mse'.*Pass a function instead"):
+    with pytest.raises(
+        InvalidModelError, match=r"returned a dict; the loss 'mse'.*Say which it is: Learner\(outputs="
+    ):
         check("mse", {"logits": np.zeros(4)}, np.zeros(4))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from dataval.errors import InvalidModelError
 
@@ -24,7 +25,9 @@ def shared_memory(module: nn.Module) -> Groups:
     """Return the tensors by their places, for each piece of memory that a parameter shares with another."""
     by_memory: dict[int, dict[str, Tensor]] = {}
     for place, tensor in _distinct(module):
-        if tensor.layout is torch.strided and not tensor.is_meta and tensor.numel():
+        if is_lazy(tensor) or tensor.is_meta or tensor.layout is not torch.strided:
+            continue
+        if tensor.numel():
             by_memory.setdefault(tensor.untyped_storage().data_ptr(), {})[place] = tensor
     return [group for group in by_memory.values() if len(group) > 1 and _overlap(list(group.values()))]
 

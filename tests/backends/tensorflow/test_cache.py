@@ -21,7 +21,7 @@ EXAMPLE = as_data(*features(4))
 
 
 def key(model=None, loss="cross_entropy", device="/CPU:0", params=None, example=EXAMPLE):
-    return cache_key(KerasCaller(model or zoo.mlp()), loss, device, params, example)
+    return cache_key(KerasCaller(model or zoo.mlp()), loss, device, params, example, None)
 
 
 def copied(model):
@@ -89,7 +89,7 @@ def test_what_cannot_be_told_is_not_kept(change):
 
 def test_modules_are_not_kept():
     model = FunctionModel(lambda v, x: x, [])
-    assert cache_key(ModuleCaller(model), "mse", "/CPU:0", None, EXAMPLE) is None
+    assert cache_key(ModuleCaller(model), "mse", "/CPU:0", None, EXAMPLE, None) is None
 
 
 def test_backends_are_shared_by_key():

@@ -85,7 +85,7 @@ def per_sample(outputs, targets):
         (lambda o, t: per_sample(o, t)[:, None], r"must be \(4,\)"),
         (lambda o, t: tf.stop_gradient(per_sample(o, t)), "does not depend on the trained parameters"),
         (lambda o, t: per_sample(o, t) * float("nan"), "before training has begun"),
-        (lambda o, t: [1.0] * len(t), "not a list"),
+        (lambda o, t: [1.0] * len(t), "a list, not a tensor"),
     ],
 )
 def test_losses_that_cannot_be_used(linear, loss, message):

@@ -144,16 +144,6 @@ def test_an_objective_without_gradient_is_refused():
         case.backend.objective(lambda o, t: (o.argmax(1) == t).float()).gradient(*case.at)
 
 
-def test_losses_that_look_at_their_neighbours():
-    """A contrast against the batch's mean: rows must be those of the whole batch, however they are split."""
-    case = make_case(nn.Linear(6, 3).double(), X, Y, lambda o, t: per_sample(o - 1e-3 * o.mean(0), t))
-    arguments = case.parameters, case.buffers, case.batch
-    rows = case.backend.loss.rows(*arguments, SEED)
-    parts = [case.backend.loss.rows(*arguments, SEED, slice(i, i + 1)) for i in range(5)]
-    torch.testing.assert_close(torch.cat(parts), rows, rtol=1e-12, atol=1e-14)
-    assert_near(case.numpy(rows).sum(0), case.gradient(case.parameters, case.array(np.ones(5)))[1], 1e-12)
-
-
 def test_gauss_newton_of_a_loss_that_is_linear_in_the_outputs_is_zero():
     case = make_case(nn.Linear(6, 3).double(), X, Y, lambda o, t: o.gather(1, t[:, None])[:, 0])
     product = case.backend.objective().gauss_newton_products(

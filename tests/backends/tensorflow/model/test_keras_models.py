@@ -124,16 +124,6 @@ def test_a_builders_model_travels_as_what_builds_it():
     np.testing.assert_array_equal(arrived.model(X), caller.model(X))
 
 
-@pytest.mark.parametrize(
-    ("model", "match"),
-    [
-        (lambda: keras.Sequential([layers.Dense(3)]), "no weights yet"),
-        (
-            lambda: keras.Sequential([keras.Input((6,)), layers.Dense(3, kernel_regularizer="l2")]),
-            "regularisers.*weight_decay",
-        ),
-    ],
-)
-def test_models_that_are_refused(model, match):
-    with pytest.raises(InvalidModelError, match=match):
-        KerasCaller(model())
+def test_a_model_that_has_no_weights_yet_is_refused():
+    with pytest.raises(InvalidModelError, match="no weights yet"):
+        KerasCaller(keras.Sequential([layers.Dense(3)]))

@@ -256,7 +256,7 @@ def test_unseeded_randomness_is_caught_by_the_replay():
     X, y = features(12)
     training = dv.Training(epochs=3, batch_size=4, optimizer=dv.SGD(learning_rate=0.5))
     learner = dv.Learner(Unseeded(12), training=training, checkpoints=dv.Checkpoints(every=9), progress=False)
-    with pytest.raises(RuntimeError, match="no seed controls"):
+    with pytest.raises(dv.errors.RunMismatchError, match="no seed controls"):
         dv.HyDRA(learner, hessian=False).fit(X, y).score(X, y)
 
 
