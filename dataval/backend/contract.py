@@ -63,6 +63,7 @@ ObjectiveFunction = Callable[[Any, Any], Any]
 Pullback = Callable[[Array, Array], tuple[Array, Array, Array]]
 
 _FEW_VECTORS = 3  # fewer directional derivatives than this cost less than per-sample gradients
+_FEW_IN_COUPLED = 1 / 3  # of the batch: there every sample's gradient takes a pass back through the whole batch
 _ROW_BYTES = 2**28  # that per-sample gradients may take at a time
 
 
@@ -180,6 +181,11 @@ class TrainingLoss(ABC):
         weights = self.arrays.from_numpy(np.ones(len(batch)))
         return self.gradient(parameters, buffers, batch, weights, seed)[0]
 
+    @property
+    def is_coupled(self) -> bool:
+        """Whether samples can't be run one by one, as the batch's statistics or random numbers join them."""
+        return False
+
     def slopes(self, parameters: Array, buffers: Array, batch: Any, vectors: Array, seed: int) -> Array:
         """Return the slopes ``<vector, grad loss_j>``, ``(n,)`` along one vector or ``(K, n)`` along K.
 
@@ -188,7 +194,8 @@ class TrainingLoss(ABC):
         """
         if vectors.ndim == 1:
             return self.slope(parameters, buffers, batch, vectors, seed)
-        if len(vectors) <= _FEW_VECTORS:
+        n_few = max(_FEW_VECTORS, int(_FEW_IN_COUPLED * len(batch)) if self.is_coupled else 0)
+        if len(vectors) <= n_few:
             return self.arrays.stack([self.slope(parameters, buffers, batch, v, seed) for v in vectors])
         parts = slices(len(batch), self.row_bytes, parameters)
         return self.arrays.concatenate(

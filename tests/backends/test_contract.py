@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from dataval.backend.second_order import check_second_order
 from dataval.testing import BackendConformance, ConstructionConformance
-from tests.backends.support import SEED, assert_near, make_backend, zoo_case, zoo_models
+from tests.backends.support import SEED, assert_near, make_backend, make_case, zoo_case, zoo_models
+from tests.zoo.data import features
 
 
 class TestDerivatives(BackendConformance):
@@ -45,3 +47,19 @@ def test_dropout_masks_come_from_the_seed(zoo):
     losses = [case.losses(case.parameters, seed) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(losses[0], losses[1])
     assert not np.array_equal(losses[0], losses[2])
+
+
+def test_one_more_vector_never_costs_much_more(zoo, monkeypatch):
+    """Where dropout couples 24 samples, each gradient takes the batch: 8 slopes cost less than 24 rows."""
+    case = make_case(zoo.dropout(), *features(24))
+    loss, calls, vectors = case.backend.loss, Counter(), case.draw(9, case.P)
+
+    def counted(name, function):
+        return lambda *arguments: calls.update([name]) or function(*arguments)
+
+    for name in ("slope", "rows"):
+        monkeypatch.setattr(loss, name, counted(name, getattr(loss, name)))
+    found = [case.numpy(loss.slopes(*case.at, vectors[:k], SEED)) for k in (3, 4, 8, 9)]
+    assert calls == {"slope": 3 + 4 + 8, "rows": 1}
+    for few in found[:3]:
+        assert_near(few, found[3][: len(few)], 1e-12)  # the same sums in another order

@@ -74,12 +74,17 @@ class TensorFlowLoss(TrainingLoss):
         losses, found, after = self._call(function, parameters, buffers, batch, weights, _seed(seed))
         return losses, found, after
 
+    @property
+    def is_coupled(self) -> bool:
+        """Whether the batch's statistics or random numbers join its samples."""
+        return self.model.has_batch_statistics or self.model.is_stochastic
+
     def rows(
         self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: int, part: slice | None = None
     ) -> tf.Tensor:
         """Gradients of the losses of some samples."""
         part = part or slice(None)
-        if not (self.model.has_batch_statistics or self.model.is_stochastic):
+        if not self.is_coupled:
             return self._call(self._single_rows, parameters, buffers, batch.rows(part), _seed(seed))
         selection = tf.eye(len(batch), dtype=self.model.dtype)[part]
         return self._call(self._coupled_rows, parameters, buffers, batch, _seed(seed), selection)

@@ -75,13 +75,17 @@ class TorchLoss(TrainingLoss):
         losses, after, *gradients = find(leaves, buffers, batch, weights, seed)
         return losses, self.model.layout.join(gradients, parameters), after
 
+    @property
+    def is_coupled(self) -> bool:
+        """Whether the batch's statistics or random numbers join its samples."""
+        return self.model.has_batch_statistics or self.model.is_stochastic
+
     @under_own_settings
     def rows(
         self, parameters: Tensor, buffers: Tensor, batch: Batch, seed: int, part: slice | None = None
     ) -> Tensor:
         """Gradients of the losses of some samples."""
-        coupled = self.model.has_batch_statistics or self.model.is_stochastic
-        find = jacobian_rows if coupled else self._rows
+        find = jacobian_rows if self.is_coupled else self._rows
         leaves = self.model.leaves(parameters)
         gradients = find(self._of_batch(buffers, seed), leaves, batch, part or slice(None))
         return self.model.layout.join_rows(gradients)
