@@ -17,6 +17,8 @@ from tests.zoo.data import Samples, samples_for
 
 N = 20
 
+BATCH_NORM = pytest.param("cnn_batch_norm", marks=pytest.mark.slow_on_tensorflow)
+DROPOUT = pytest.param("dropout", marks=pytest.mark.slow_on_tensorflow)
 TRANSFORMER = pytest.param("transformer", marks=pytest.mark.slow_on_tensorflow)
 """A model whose functions TensorFlow compiles for tens of seconds."""
 
