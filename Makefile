@@ -39,7 +39,7 @@ PYTEST = OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THRE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-all test-oldest lint format types check docs bench clean
+.PHONY: help venv demo test test-all fuzz test-oldest lint format types check docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test: $(TEST) ## run the tests, on both frameworks (ARGS="-k hydra" for some of 
 
 test-all: $(TEST) ## run the slow tests as well
 	$(PYTEST) $(ARGS)
+
+fuzz: $(TEST) ## try bad input of every kind, much longer than the quick tests do
+	HYPOTHESIS_PROFILE=long $(PYTEST) tests/fuzz $(ARGS)
 
 # Warnings of deprecation do not count here: they are old libraries' about their newer neighbours.
 test-oldest: PY := $(OLDEST_VENV)/bin/python

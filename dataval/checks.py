@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Collection, Mapping, Sequence, Sized
 from numbers import Real
 from os import PathLike
@@ -20,6 +21,8 @@ __all__ = [
     "real_number",
     "seed_list",
     "share",
+    "some_folder",
+    "some_path",
     "whole_number",
     "whole_numbers",
 ]
@@ -203,13 +206,42 @@ def folder_path(name: str, value: Any) -> Path | None:
     FileExistsError
         If something else has that name.
     """
-    if value is None:
-        return None
-    if not isinstance(value, str | PathLike):
-        raise TypeError(f"{name} must be the path of a folder, got {described(value)}")
-    path = Path(value)
+    return None if value is None else some_folder(name, value)
+
+
+def some_folder(name: str, value: str | PathLike[str]) -> Path:
+    """Return the path of a folder, which need not be there yet.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a string nor a path.
+    ValueError
+        If no file system has such a name.
+    FileExistsError
+        If something else has that name.
+    """
+    path = some_path(name, value, "a folder")
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{name} must be the path of a folder: {path} is no folder, choose another one")
+    return path
+
+
+def some_path(name: str, value: str | PathLike[str], what: str = "a file") -> Path:
+    """Return a path.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a string nor a path.
+    ValueError
+        If no file system has such a name.
+    """
+    if not isinstance(value, str | PathLike) or isinstance(os.fspath(value), bytes):
+        raise TypeError(f"{name} must be the path of {what}, got {described(value)}")
+    path = Path(value)
+    if "\0" in str(path):
+        raise ValueError(f"{name} must be the path of {what}: {described(str(path))} has a NUL in it")
     return path
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dataval.checks import some_folder, whole_number
+
 __all__ = [
     "Dataset",
     "load_breast_cancer",
@@ -219,9 +221,9 @@ def load_fashion_mnist(
     """
     found = _fashion_mnist_folder(folder)
     train, val = _download_fashion_mnist() if found is None else _read_fashion_mnist(found)
-    rng = np.random.default_rng(seed)
-    X_train, y_train = _draw(*train, n_train, rng, "training")
-    X_val, y_val = _draw(*val, n_val, rng, "validation")
+    rng = np.random.default_rng(whole_number("seed", seed, minimum=0))
+    X_train, y_train = _draw(*train, n_train, rng, "n_train")
+    X_val, y_val = _draw(*val, n_val, rng, "n_val")
     return Dataset(X_train, y_train, X_val, y_val, FASHION_MNIST_CLASSES, "fashion_mnist")
 
 
@@ -251,21 +253,18 @@ def _tabular(name: str, n_train: int | None, n_val: int, standardize: bool, seed
 def _split(bunch: Any, n_train: int | None, n_val: int, seed: int) -> tuple[Array, Array, Array, Array]:
     """Return X_train, X_val, y_train, y_val: validation is the first of a shuffled order."""
     total = len(bunch.target)
-    _check_count(n_val, total - 1, "validation")
-    rest = total - n_val
-    wanted = rest if n_train is None else n_train
-    _check_count(wanted, rest, "training")
-    order = np.random.default_rng(seed).permutation(total)
+    rest = total - _count("n_val", n_val, total - 1)
+    wanted = rest if n_train is None else _count("n_train", n_train, rest)
+    order = np.random.default_rng(whole_number("seed", seed, minimum=0)).permutation(total)
     val, train = order[:n_val], order[n_val : n_val + wanted]
     labels = bunch.target.astype(np.int64)
     return bunch.data[train], bunch.data[val], labels[train], labels[val]
 
 
 def _draw(
-    pixels: Array, labels: Array, count: int | None, rng: np.random.Generator, what: str
+    pixels: Array, labels: Array, count: int | None, rng: np.random.Generator, name: str
 ) -> tuple[Array, Array]:
-    wanted = len(labels) if count is None else count
-    _check_count(wanted, len(labels), what)
+    wanted = len(labels) if count is None else _count(name, count, len(labels))
     chosen = rng.permutation(len(labels))[:wanted]
     return _as_images(pixels[chosen], 28, 255.0), labels[chosen].astype(np.int64)
 
@@ -277,17 +276,17 @@ def _as_images(pixels: Array, side: int, brightest: float) -> npt.NDArray[np.flo
     return images
 
 
-def _check_count(count: int, available: int, what: str) -> None:
-    if not 1 <= count <= available:
-        raise ValueError(
-            f"asked for {count} {what} samples, but from 1 to {available} can be had; change n_train or n_val."
-        )
+def _count(name: str, count: int, available: int) -> int:
+    """Return how many samples are asked for."""
+    if not 1 <= whole_number(name, count) <= available:
+        raise ValueError(f"{name} asks for {count} samples, but from 1 to {available} can be had.")
+    return count
 
 
 def _fashion_mnist_folder(folder: str | os.PathLike[str] | None) -> Path | None:
     """Return the folder that holds the four files, or None where they are to be downloaded."""
     if folder is not None:
-        if missing := _missing(Path(folder)):
+        if missing := _missing(some_folder("folder", folder)):
             raise FileNotFoundError(
                 f"{folder} lacks {', '.join(missing)} (with .gz or without); put the four "
                 "Fashion-MNIST files there, or leave folder out."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -51,11 +52,20 @@ class Options(BaseModel):
         return given
 
 
+def _plain(kind: Any) -> Any:
+    """Return a type without what it is restricted to, and without None."""
+    kinds = [each for each in get_args(kind) if each is not type(None)]
+    if get_origin(kind) is Annotated or (get_origin(kind) in (Union, UnionType) and len(kinds) == 1):
+        return _plain(kinds[0])
+    return kind
+
+
 def _lookalike(value: Any, kind: Any) -> str:
     """Return what an option must be although this value could be turned into it, or nothing."""
-    if kind in (int, int | None) and isinstance(value, bool | np.bool_ | str | bytes | float | np.floating):
+    kind = _plain(kind)
+    if kind is int and isinstance(value, bool | np.bool_ | str | bytes | float | np.floating):
         return "a whole number"
-    if kind in (float, float | None) and isinstance(value, bool | np.bool_ | str | bytes):
+    if kind is float and isinstance(value, bool | np.bool_ | str | bytes):
         return "a number"
     return "True or False" if kind is bool and not isinstance(value, bool | np.bool_) else ""
 

@@ -162,7 +162,7 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-@pytest.mark.parametrize("path", [".ci/run", ".github/workflows/ci.yml", "README.md"])
+@pytest.mark.parametrize("path", [".ci/run", ".github/workflows/ci.yml", "README.md", "CONTRIBUTING.md"])
 def test_the_make_targets_that_are_named_exist(path):
     text = (ROOT / path).read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^|`|run: )make ([a-z-]+)", text, re.MULTILINE))

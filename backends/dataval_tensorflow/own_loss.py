@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dataval.backend.loss_trial import check_closed, check_loss_alone
+from dataval.backend.loss_trial import check_closed, check_loss_alone, run_loss
 from dataval_tensorflow.losses import PerSample
 from dataval_tensorflow.model.randomness import seeded
 
@@ -34,7 +34,7 @@ def check_own_loss(per_sample: PerSample, outputs: Any, targets: tf.Tensor) -> N
 
     with seeded(0):
         with tf.GradientTape() as tape:
-            losses = per_sample(outputs, targets)
+            losses = run_loss(lambda: per_sample(outputs, targets))
         check_closed([getattr(v, "path", v.name) for v in tape.watched_variables()], "loss")
         if tf.is_tensor(losses) and all(_is_rows(leaf, n) for leaf in tf.nest.flatten(outputs)):
             check_loss_alone(losses_of, n)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataval.backend.loss_trial import check_closed, check_loss_alone
+from dataval.backend.loss_trial import check_closed, check_loss_alone, run_loss
 from dataval.data import to_numpy
 from dataval_torch.losses import PerSample
 from dataval_torch.model.randomness import seeded
@@ -35,7 +35,7 @@ def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None
         return to_numpy(per_sample(_map(lambda leaf: leaf[at], fixed), targets[at]))
 
     with seeded(0, targets.device):
-        losses = per_sample(fixed, targets)
+        losses = run_loss(lambda: per_sample(fixed, targets))
         if not isinstance(losses, Tensor):
             return
         if _is_made_of_tensors(fixed):

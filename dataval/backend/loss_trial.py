@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.errors import InvalidModelError
+from dataval.errors import InvalidDataError, InvalidModelError
 
-__all__ = ["check_closed", "check_loss_alone"]
+__all__ = ["check_closed", "check_loss_alone", "run_loss"]
 
+Losses = TypeVar("Losses")
 LossesOf = Callable[[NDArray[np.int64]], NDArray[Any]]
+
+
+def run_loss(find: Callable[[], Losses]) -> Losses:
+    """Call a caller's loss for the first time, explaining what may be wrong where it fails.
+
+    Raises
+    ------
+    InvalidModelError
+    """
+    try:
+        return find()
+    except (InvalidDataError, InvalidModelError):
+        raise
+    except Exception as error:
+        raise InvalidModelError(
+            f"the loss failed on the outputs and targets of the first samples: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}. It is called as loss(outputs, targets), and gives one number a "
+            "sample"
+        ) from error
 
 
 def check_loss_alone(losses_of: LossesOf, n: int) -> None:

@@ -7,9 +7,9 @@ image of labels, several targets) it is their mean.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dataval.errors import UnknownIdentityError
 from dataval.identity import identity, is_comparable
@@ -27,6 +27,12 @@ __all__ = [
     "is_same_loss",
     "resolve_loss",
 ]
+
+
+def _weighed(weights: tuple[float, ...]) -> tuple[float, ...]:
+    if not weights or min(weights) < 0 or max(weights) == 0:
+        raise ValueError(f"must be one number from 0 a class, not all of them 0, got {weights}")
+    return weights
 
 
 class NamedLoss(Options):
@@ -50,7 +56,7 @@ class CrossEntropy(NamedLoss):
 
     name: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    class_weights: tuple[float, ...] | None = None
+    class_weights: Annotated[tuple[float, ...], AfterValidator(_weighed)] | None = None
 
 
 class BinaryCrossEntropy(NamedLoss):
@@ -68,7 +74,7 @@ class BinaryCrossEntropy(NamedLoss):
 
     name: Literal["binary_cross_entropy"] = "binary_cross_entropy"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    class_weights: tuple[float, float] | None = None
+    class_weights: Annotated[tuple[float, float], AfterValidator(_weighed)] | None = None
 
 
 class MeanSquaredError(NamedLoss):

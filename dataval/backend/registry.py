@@ -67,7 +67,7 @@ def load_backend(name: str) -> type[Backend]:
         If there is no such backend, its framework isn't installed, or it can't be imported.
     """
     registered = _registered(_GROUP)
-    if name not in registered:
+    if not isinstance(name, str) or name not in registered:
         raise BackendNotFoundError(f"unknown backend {name!r}: choose one of {sorted(registered)}")
     if not _is_installed(name):
         raise BackendNotFoundError(f"the backend {name!r} needs its framework: pip install 'dataval[{name}]'")
@@ -105,7 +105,7 @@ def find_model(model: Any, name: str | None = None, *, seed: int = 0) -> FoundMo
     InvalidModelError
         If the builder fails.
     """
-    candidates = [load_backend(name)] if name else list(_loaded())
+    candidates = list(_loaded()) if name is None else [load_backend(name)]
     for backend in candidates:
         if backend.handles(model):
             return FoundModel(backend, model)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from dataval.checks import described
 from dataval.errors import InvalidModelError
 
 __all__ = ["Filter", "select"]
@@ -55,11 +56,28 @@ def _matches(name: str, params: Filter) -> bool:
     if params is None:
         return True
     if callable(params):
-        return bool(params(name))
+        return _asked(params, name)
     return any(fnmatchcase(name, pattern) for pattern in _patterns(params))
+
+
+def _asked(choose: Callable[[str], bool], name: str) -> bool:
+    try:
+        return bool(choose(name))
+    except Exception as error:
+        raise InvalidModelError(
+            f"params failed on the parameter {name!r}: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _patterns(params: Filter) -> Sequence[str]:
     if params is None or callable(params):
         return []
-    return [params] if isinstance(params, str) else params
+    patterns: object = [params] if isinstance(params, str) else params
+    if not isinstance(patterns, list | tuple | set | frozenset) or not all(
+        isinstance(p, str) for p in patterns
+    ):
+        raise TypeError(
+            f"params must be the names of parameters (with * for any letters), or a function of a name, got "
+            f"{described(params)}"
+        )
+    return list(patterns)

@@ -10,7 +10,7 @@ from dataval import datasets, noise
 from dataval.cli.config import CompareConfig
 from dataval.cli.console import say
 from dataval.cli.errors import UsageError
-from dataval.cli.figures import Noisy, draw, figure_names
+from dataval.cli.figures import Noisy, draw, figure_names, has_matplotlib
 from dataval.cli.methods import make_methods
 from dataval.cli.results import Results
 from dataval.cli.spreadsheet import as_csv
@@ -67,7 +67,7 @@ def run_compare(config: CompareConfig, out: Path, source: Path | None = None) ->
     results.replace(files)  # before the figures, so that one that can't be drawn takes nothing away
     drawn = draw(result, samples)
     results.replace({**files, **drawn})
-    if not drawn:
+    if not has_matplotlib():
         say("note: there are no figures without matplotlib: pip install 'dataval[plots]'")
     return result
 

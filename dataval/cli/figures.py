@@ -13,7 +13,7 @@ import numpy as np
 from dataval.datasets import Dataset
 from dataval.evaluation import Comparison
 
-__all__ = ["Noisy", "draw", "figure_names"]
+__all__ = ["Noisy", "draw", "figure_names", "has_matplotlib"]
 
 _DPI = 300
 
@@ -42,9 +42,14 @@ def figure_names(methods: Sequence[str]) -> list[str]:
     return [f"{name}.png" for name in ["comparison", "noise_detection", *each]]
 
 
+def has_matplotlib() -> bool:
+    """Whether figures can be drawn."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def draw(result: Comparison, samples: Noisy) -> dict[str, bytes]:
     """Draw the figures that apply, of the first seed where a figure shows one; none without matplotlib."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not has_matplotlib():
         return {}
     import matplotlib as mpl
     import matplotlib.pyplot as plt

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dataval.checks import folder_path, process_count, share, whole_number
+from dataval.checks import flag, folder_path, process_count, share, whole_number
 from dataval.data import Data, as_data
 from dataval.errors import ComparisonInterrupted, RunMismatchError
 from dataval.evaluation.arguments import (
@@ -133,6 +133,8 @@ def compare(
     chosen = check_methods(methods)
     known_seeds = check_seeds(seeds, chosen)
     whole_number("n_bootstrap", n_bootstrap, minimum=0)
+    if progress is not None:
+        flag("progress", progress)
     options = {
         "fraction": share("fraction", fraction),
         "n_jobs": process_count("n_jobs", n_jobs),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from dataval.checks import some_folder
 from dataval.files.folder import Layout, check_target, read_folder, write_folder
 from dataval.files.npz import read_npz, write_npz
 from dataval.metrics.agreement import LeaveOneOutAgreement
@@ -210,7 +211,7 @@ class Comparison:
         }
         _check(record, arrays)
         write_folder(
-            Path(folder),
+            some_folder("folder", folder),
             _LAYOUT,
             json.loads(record.model_dump_json()),
             {"values": partial(write_npz, arrays=arrays)},
@@ -231,7 +232,7 @@ class Comparison:
         ValueError
             If the comparison's format is of a later version.
         """
-        return cls(**read_folder(Path(folder), _LAYOUT, _parse))
+        return cls(**read_folder(some_folder("folder", folder), _LAYOUT, _parse))
 
     def _row(self, method: MethodResult) -> dict[str, Any]:
         row: dict[str, Any] = {"method": method.name}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, one_of, process_count, real_number, seed_list, share
 from dataval.data import Data, as_data
-from dataval.metrics.statistics import Interval, check_values, mean_interval
+from dataval.metrics.statistics import Interval, as_array, check_values, mean_interval
 from dataval.objectives.utility import Utility, UtilityLike, make_utility
 from dataval.retraining.removals import check_removals
 from dataval.retraining.retrain import retrain_without
@@ -361,7 +361,7 @@ def _utilities(
 
 
 def _rows(values: npt.ArrayLike, n_samples: int, n_seeds: int) -> FloatArray:
-    array = np.asarray(values)
+    array = as_array(values)
     if array.shape not in {(n_samples,), (n_seeds, n_samples)}:
         raise ValueError(
             f"values must have shape ({n_samples},), or ({n_seeds}, {n_samples}) with one row a seed, got "

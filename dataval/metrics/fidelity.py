@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from dataval.checks import described, share, whole_number
+from dataval.checks import described, share, some_path, whole_number
 from dataval.errors import DamagedFileError
 from dataval.files.atomic import exclusive, is_plain, remove_scratch, write_atomic
 from dataval.files.npz import read_npz, write_npz
@@ -53,6 +53,8 @@ class SubsetTruth:
             )
         if self.changes.shape != (len(self.removed),):
             raise ValueError(f"changes must have shape ({len(self.removed)},), got {self.changes.shape}")
+        if self.changes.dtype.kind not in "fiu":
+            raise ValueError(f"changes must be real numbers, got {self.changes.dtype}")
         if not np.isfinite(self.changes).all():
             raise ValueError("changes must be finite: leave out the subsets whose training failed")
 
@@ -84,7 +86,7 @@ class SubsetTruth:
         FileExistsError
             If something else has this name.
         """
-        file = Path(path)
+        file = some_path("path", path)
         _check_target(file)
         file.parent.mkdir(parents=True, exist_ok=True)
         packed = np.packbits(self.removed, axis=1)
@@ -111,7 +113,7 @@ class SubsetTruth:
             If it is not what was written, or holds something else. It is a `ValueError`.
         """
         try:
-            arrays = read_npz(Path(path))
+            arrays = read_npz(some_path("path", path))
             return cls(_unpacked(arrays), arrays["changes"])
         except ValueError as error:
             raise DamagedFileError(f"{path} holds no subset truth: {error}") from error

@@ -340,6 +340,8 @@ def _row(name: str, metric: Metric) -> str:
 def _check_ks(k: int | Sequence[int] | None, ranked: RankedSamples) -> FloatArray:
     """Return the number of noisy samples and then each k asked for, without repeats."""
     asked = [] if k is None else np.atleast_1d(np.asarray(k, dtype=object)).tolist()
+    if k is not None and not asked:
+        raise ValueError("k must be one whole number or several: it is empty.")
     for number in asked:
         _check_k(number, ranked.n_samples)
     return np.array(list(dict.fromkeys([ranked.n_noisy, *asked])), dtype=np.float64)

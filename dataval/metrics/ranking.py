@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dataval.metrics.statistics import check_values
+from dataval.metrics.statistics import as_array, check_values
 
 __all__ = [
     "LevelCounts",
@@ -193,7 +193,7 @@ def rank_samples(values: npt.ArrayLike, is_noisy: npt.ArrayLike) -> RankedSample
 
 
 def _check_mask(is_noisy: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    mask = np.asarray(is_noisy)
+    mask = as_array(is_noisy, "is_noisy")
     if mask.ndim != 1:
         raise ValueError(f"is_noisy must have shape (n_train,), got {mask.shape}.")
     is_binary = mask.dtype == np.bool_ or (mask.dtype.kind in "iu" and bool(np.isin(mask, (0, 1)).all()))

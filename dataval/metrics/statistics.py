@@ -57,7 +57,7 @@ def check_values(values: npt.ArrayLike, name: str = "values", *, partial: bool =
     ValueError
         If they are not real numbers, not one-dimensional, empty, or not finite.
     """
-    given = _as_array(values, name)
+    given = as_array(values, name)
     if given.dtype.kind not in "iuf":
         raise ValueError(f"{name} must be real numbers, not of dtype {given.dtype}.")
     if given.ndim != 1:
@@ -74,7 +74,8 @@ def check_values(values: npt.ArrayLike, name: str = "values", *, partial: bool =
     return given.astype(np.float64)
 
 
-def _as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+def as_array(values: npt.ArrayLike, name: str = "values") -> npt.NDArray[Any]:
+    """Return an array, or name what can't be read as one."""
     try:
         return np.asarray(values)
     except (TypeError, ValueError) as error:

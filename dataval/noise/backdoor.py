@@ -84,7 +84,7 @@ def backdoor_patch(
     images, labels = check_images(X, layout, size, corner), check_labels(y, None)[0]
     if len(images) != len(labels):
         raise ValueError(f"X holds {len(images)} images and y {len(labels)} labels; give as many.")
-    if not np.any(labels == target):
+    if np.ndim(target) or not np.any(labels == target):
         raise ValueError(f"target {target!r} is not among the labels {np.unique(labels).tolist()}.")
     others = np.flatnonzero(labels != target)
     chosen = others[choose(len(labels), fraction, check_seed(seed), among=len(others))]

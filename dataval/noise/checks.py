@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dataval.checks import described, real_number, whole_number
+from dataval.checks import described, one_of, real_number, whole_number
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -139,10 +139,8 @@ def check_clip(clip: tuple[float, float]) -> tuple[float, float]:
 def check_images(X: npt.ArrayLike, layout: Layout, size: int, corner: Corner) -> Array:
     """Return images as an array that fits the layout and holds the patch."""
     images = as_array(X, "X")
-    if layout not in SPATIAL_AXES:
-        raise ValueError(f"layout must be one of {sorted(SPATIAL_AXES)}, got {layout!r}.")
-    if corner not in CORNERS:
-        raise ValueError(f"corner must be one of {sorted(CORNERS)}, got {corner!r}.")
+    one_of("layout", layout, sorted(SPATIAL_AXES))
+    one_of("corner", corner, sorted(CORNERS))
     if images.ndim != len(layout) or not images.size:
         raise ValueError(f"X must have {len(layout)} axes for layout {layout}, got {images.shape}.")
     shortest = min(images.shape[axis] for axis in SPATIAL_AXES[layout])

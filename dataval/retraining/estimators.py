@@ -198,7 +198,11 @@ def _checked(X: Any, y: Any, what: str) -> _Samples:
         raise InvalidDataError(f"the {what} X and y don't fit each other: {_line(error)}") from error
     if _length(data.y) == 0:
         raise InvalidDataError(f"the {what} set is empty")
-    _check_targets(np.asarray(data.y), what)
+    try:
+        targets = np.asarray(data.y)
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(f"the {what} y can't be read as an array: {_line(error)}") from error
+    _check_targets(targets, what)
     return data
 
 
@@ -207,7 +211,9 @@ def _length(y: Any) -> int:
 
 
 def _check_targets(y: NDArray[Any], what: str) -> None:
-    """Raise if a target is missing: NaN, infinite, None."""
+    """Raise if a target is missing (NaN, infinite, None), or is a complex number."""
+    if y.dtype.kind == "c":
+        raise InvalidDataError(f"the {what} y has dtype {y.dtype}: pass real numbers, or labels")
     if y.dtype.kind not in "fO":
         return
     flat = y.reshape(len(y), -1)

@@ -13,6 +13,7 @@ from dataval.backend import Backend
 from dataval.backend.losses import Loss, describe_loss, is_same_loss
 from dataval.backend.registry import find_model, framework_settings
 from dataval.backend.trial import check_single
+from dataval.checks import described, flag
 from dataval.data import Data, as_data
 from dataval.errors import InvalidDataError, RunMismatchError
 from dataval.training.binding import Binding, Source
@@ -165,7 +166,11 @@ class Learner(BaseEstimator):
         """
         data = as_data(X, y)
         if run is not None:
+            if not isinstance(run, TrainingRun):
+                raise TypeError(f"run must be a dataval.TrainingRun, got {described(run)}")
             return self._adopt(data, weights, run)
+        if self.progress is not None:
+            flag("progress", self.progress)
         program = self._program(data, _as_weights(weights, len(data)))
         return Replay(program, self._new_run(program))
 
@@ -318,11 +323,13 @@ def _as_weights(weights: ArrayLike | None, n_samples: int) -> NDArray[np.float64
     if weights is None:
         return np.ones(n_samples)
     try:
-        array = np.array(weights, dtype=np.float64)
+        array = np.asarray(weights)
     except (TypeError, ValueError) as error:
         raise InvalidDataError(f"weights can't be read as numbers: {error}") from error
     if array.shape != (n_samples,):
         raise InvalidDataError(f"weights must have shape ({n_samples},), got {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise InvalidDataError(f"weights must be real numbers, got an array of {array.dtype}")
     if not (np.isfinite(array).all() and (array >= 0).all()):
         raise InvalidDataError("weights must be finite and not negative")
-    return array
+    return array.astype(np.float64)

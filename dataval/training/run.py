@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Signature
+from dataval.checks import flag, some_folder
 from dataval.training.binding import Binding
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
@@ -119,9 +120,10 @@ class TrainingRun:
         OSError
             If it can't be written; what was there is unchanged then.
         """
+        where = some_folder("folder", folder)
         document, arrays = pack(vars(self))
-        save_folder(Path(folder), document, arrays, overwrite=overwrite)
-        return Path(folder)
+        save_folder(where, document, arrays, overwrite=flag("overwrite", overwrite))
+        return where
 
     @classmethod
     def load(cls, folder: str | Path) -> TrainingRun:
@@ -136,7 +138,7 @@ class TrainingRun:
         ValueError
             If the run's format is of a later version.
         """
-        return cls(**load_folder(Path(folder), unpack))
+        return cls(**load_folder(some_folder("folder", folder), unpack))
 
 
 def state_bytes(signature: Signature, training: Training) -> int:

@@ -1,0 +1,177 @@
+"""Methods: what they are made from, fitted to and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dataval as dv
+from tests.fuzz import values as v
+from tests.fuzz.calls.call import (
+    DATA,
+    OBJECTS,
+    Call,
+    X,
+    Y,
+    learner,
+    run,
+)
+from tests.fuzz.values import but
+
+
+def scored(method: type, **options: Any) -> Callable[..., object]:
+    """Return what makes a method with options and scores with it."""
+
+    def act(**arguments: Any) -> object:
+        return method(learner(), **options | arguments).fit(X, Y, run=run()).score(X, Y)
+
+    return act
+
+
+def removed(**options: Any) -> object:
+    """Score by leave-one-out."""
+    return dv.LeaveOneOut(learner(), **{"indices": [0, 1]} | options).fit(X, Y).score(X, Y)
+
+
+def of_estimator(**arguments: Any) -> object:
+    """Score an estimator by leave-one-out; X and y are those of training, X_val and y_val of validation."""
+    from sklearn.linear_model import LogisticRegression
+
+    given = {"X": X, "y": Y, "X_val": X, "y_val": Y, "indices": [0, 1]} | arguments
+    X_train, y, X_val, y_val = (given.pop(name) for name in ("X", "y", "X_val", "y_val"))
+    return dv.LeaveOneOut(LogisticRegression(), **given).fit(X_train, y).score(X_val, y_val)
+
+
+def of_learner(method: type) -> Call:
+    """Return the call that makes a method from a learner."""
+    return Call(
+        lambda learner: method(learner).fit(X, Y),
+        {"learner": learner},
+        {"learner": v.NO_LEARNER},
+        {"learner": ("Learner",)},
+    )
+
+
+OF_LEARNERS = (
+    dv.HyDRA,
+    dv.InfluenceFunction,
+    dv.TracIn,
+    dv.EL2N,
+    dv.GraNd,
+    dv.MeanLoss,
+    dv.AreaUnderMargin,
+    dv.ForgettingEvents,
+    dv.LeaveOneOut,
+)
+METHODS = {
+    "fit": Call(
+        lambda **a: dv.HyDRA(learner()).fit(**a),
+        {"X": X, "y": Y, "run": run},
+        DATA | {"run": v.NO_RUN},
+        OBJECTS,
+    ),
+    "score": Call(
+        lambda **a: dv.HyDRA(learner()).fit(X, Y, run=run()).score(**a),
+        {"X": X, "y": Y},
+        {
+            "X": v.NO_SAMPLES,
+            "y": v.NO_LABELS,
+        },
+        OBJECTS,
+    ),
+    "attribute": Call(
+        lambda **a: dv.InfluenceFunction(learner()).fit(X, Y, run=run()).attribute(**a),
+        {"X": X, "y": Y},
+        {
+            "X": v.NO_SAMPLES,
+            "y": v.NO_LABELS,
+        },
+        OBJECTS,
+    ),
+    "verify": Call(
+        lambda **a: (
+            dv.HyDRA(learner()).fit(X, Y, run=run()).verify(X, Y, **{"n_subsets": 3, "fraction": 0.2} | a)
+        ),
+        {},
+        {
+            "n_subsets": v.NO_COUNT | {"one": 1},
+            "fraction": v.NO_SHARE | {"zero": 0, "one": 1},
+            "values": but(v.NO_VALUES, "None"),
+            "seed": v.NO_WHOLE,
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "group_size": v.NO_COUNT,
+            "folder": v.NO_FOLDER,
+        },
+        {
+            "folder": ("folder", "values.py"),
+            "n_subsets": ("n_subsets", "subsets"),
+            "fraction": ("fraction", "subset"),
+        },
+    ),
+    "HyDRA": Call(
+        scored(dv.HyDRA),
+        {},
+        {
+            "hessian": v.NO_FLAG,
+            "objective": v.NO_FUNCTION,
+            "chunk_size": v.NO_COUNT,
+        },
+    ),
+    "InfluenceFunction": Call(
+        scored(dv.InfluenceFunction),
+        {},
+        {
+            "solver": v.NO_NAME,
+            "curvature": v.NO_NAME,
+            "damping": v.NO_NUMBER | {"below 0": -1},
+            "normalize": v.NO_FLAG | {"another name": "sample"},
+            "objective": v.NO_FUNCTION,
+            "chunk_size": v.NO_COUNT,
+        },
+    ),
+    "TracIn": Call(
+        scored(dv.TracIn),
+        {},
+        {
+            "checkpoints": v.NO_NAME
+            | {"nothing": [], "negative": [-1], "out of range": [99], "fractions": [0.5], "None": None},
+            "objective": v.NO_FUNCTION,
+            "chunk_size": v.NO_COUNT,
+        },
+    ),
+    "EL2N": Call(scored(dv.EL2N), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
+    "GraNd": Call(scored(dv.GraNd), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
+    "RandomValues": Call(lambda **a: dv.RandomValues(**a).fit(X, Y).score(X, Y), {}, {"seed": v.NO_WHOLE}),
+    "LeaveOneOut": Call(
+        removed,
+        {},
+        {
+            "indices": but(v.NO_INDICES, "twice"),
+            "seeds": v.NO_SEEDS,
+            "mode": v.NO_NAME,
+            "utility": but(v.NO_NAME, "a class"),
+            "objective": v.NO_FUNCTION,
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "group_size": v.NO_COUNT,
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
+    ),
+    "LeaveOneOut of an estimator": Call(
+        of_estimator,
+        {},
+        {
+            "X": but(v.NO_SAMPLES, "too narrow", "dates"),
+            "y": but(v.NO_LABELS, "texts", "negative", "fractions"),
+            "X_val": v.NO_SAMPLES,
+            "y_val": v.NO_LABELS,
+            "indices": but(v.NO_INDICES, "twice"),
+            "seeds": v.NO_SEEDS,
+            "mode": v.NO_NAME,
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "objective": v.NO_FUNCTION,
+        },
+        OBJECTS | {"seeds": ("seeds",)},
+    ),
+    **{f"the learner of {method.__name__}": of_learner(method) for method in OF_LEARNERS},
+}
