@@ -62,11 +62,20 @@ def _plain(labels: npt.ArrayLike, name: str) -> Array:
         return array
     for kind, dtype in ((str, np.str_), (bool, np.bool_), (int | np.integer, np.int64)):
         if all(isinstance(label, kind) for label in array.flat):
-            return array.astype(dtype)
+            return _cast(array, dtype, name)
     odd = next(label for label in array.flat if not isinstance(label, str))
     raise ValueError(
         f"{name} must hold labels of one kind, whole numbers or strings; it holds {described(odd)}."
     )
+
+
+def _cast(labels: Array, dtype: type[np.generic], name: str) -> Array:
+    try:
+        return labels.astype(dtype)
+    except OverflowError as error:
+        raise ValueError(
+            f"{name} holds whole numbers of more than 64 bits: number the classes from 0."
+        ) from error
 
 
 def _check_classes(labels: Array, classes: npt.ArrayLike | None) -> Array:

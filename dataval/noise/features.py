@@ -161,6 +161,8 @@ def _add_noise(
         raise ValueError(f"scale must be above 0 and finite, got {scale}.")
     flag("relative", relative)
     spread = array.std(axis=0, dtype=np.float64) if relative else np.float64(1.0)
+    if not np.isfinite(spread).all():
+        raise ValueError(f"{name} has a standard deviation that is no finite number: rescale it first.")
     if not np.any(spread > 0.0):
         raise ValueError(
             f"{name} is the same for all samples, so a noise relative to its standard deviation "

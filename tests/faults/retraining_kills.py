@@ -8,11 +8,15 @@ what went wrong.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
+from time import sleep
 
 import numpy as np
 import torch
@@ -20,7 +24,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 import dataval as dv
-from tests.faults.kills import killed_after
 
 N = 120
 Samples = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -58,12 +61,28 @@ def kept(folder: Path) -> set[str]:
     return {line for path in files for line in path.read_text(encoding="utf-8").split("\n")[:-1]}
 
 
+def killed_when_there_is_more(folder: Path, n: int, seconds: float, retrain: Callable[[], object]) -> None:
+    """Let a child retrain until it has kept n results more, and kill it some time later."""
+    wanted, child = len(kept(folder)) + n, os.fork()
+    if child == 0:
+        retrain()
+        os._exit(0)
+    while len(kept(folder)) < wanted and os.waitpid(child, os.WNOHANG) == (0, 0):
+        sleep(0.002)
+    sleep(seconds)
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def main() -> None:
     retrain, folder, n_kills = CASES[sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)
     expected, random, problems, before, grown = retrain(None), Random(0), [], set(), 0
     for kill in range(n_kills):
-        killed_after(random.uniform(0.02, 0.2), partial(retrain, folder))
+        killed_when_there_is_more(
+            folder, random.randint(0, 4), random.uniform(0, 0.02), partial(retrain, folder)
+        )
         found = kept(folder)
         if not found >= before:
             problems.append(f"kill {kill} lost {len(before - found)} results")

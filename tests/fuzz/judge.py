@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OURS = (ROOT / "dataval", ROOT / "backends")
-EXPECTED = (ValueError, TypeError, IndexError, OSError, ImportError)
+EXPECTED = (ValueError, TypeError, IndexError, RuntimeError, OSError, ImportError)
 
 
 def verdict(action: Callable[[], object], names: Sequence[str]) -> str:
