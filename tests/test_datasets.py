@@ -214,10 +214,10 @@ def test_features_are_standardized_over_the_training_samples(load):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_train": 0}, "asked for 0 training"),
+        ({"n_train": 0}, "n_train asks for 0"),
         ({"n_train": 129}, "from 1 to 128"),
-        ({"n_val": 178}, "validation"),
-        ({"n_val": 0}, "asked for 0 validation"),
+        ({"n_val": 178}, "n_val asks for"),
+        ({"n_val": 0}, "n_val asks for 0"),
     ],
 )
 def test_counts_are_checked(options, message):
@@ -226,7 +226,7 @@ def test_counts_are_checked(options, message):
 
 
 def test_fashion_mnist_counts_are_checked(tmp_path):
-    with pytest.raises(ValueError, match="asked for 13 training"):
+    with pytest.raises(ValueError, match="n_train asks for 13"):
         datasets.load_fashion_mnist(folder=fabricate(tmp_path), n_train=13)
 
 

@@ -93,7 +93,7 @@ COMPARE = {
     "--seeds 4294967296": "at most 4294967295",
     "--n-train 0": "at least 1",
     "--n-train 1e3": "whole number",
-    "--n-train 1000": "1000 training samples",
+    "--n-train 1000": "n_train asks for 1000 samples",
     "--n-train 20": "batch_size",
     "--n-train 999999999999999999999": "at most",
     "--n-val 0": "at least 1",
