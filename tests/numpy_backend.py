@@ -36,6 +36,9 @@ class Batch:
     def __len__(self):
         return len(self.x)
 
+    def arrays(self):
+        return [self.x, self.y]
+
     def push(self, vectors):  # parameters (..., P) to logits (..., n, classes)
         return self.x @ vectors.reshape(*vectors.shape[:-1], self.x.shape[1], self.y.shape[1])
 

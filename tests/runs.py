@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
+from dataval.training.plan_arrays import pack_plan
 from dataval.training.program import State
 from tests.zoo.data import Samples, samples_for
 
@@ -99,11 +100,12 @@ def assert_same_run(found: dv.TrainingRun, expected: dv.TrainingRun) -> None:
     for field in ("training", "policy", "n_completed", "backend", "loss", "signature", "environment"):
         assert getattr(found, field) == getattr(expected, field), field
     assert found.data_fingerprint == expected.data_fingerprint
-    for field in ("order", "offsets", "learning_rates", "seeds"):
-        left, right = getattr(found.plan, field), getattr(expected.plan, field)
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right)
-    for field in ("batch_size", "n_samples", "steps_per_epoch"):
+    left, right = pack_plan(found.plan), pack_plan(expected.plan)
+    assert left.keys() == right.keys()
+    for name, array in left.items():
+        assert array.dtype == right[name].dtype
+        np.testing.assert_array_equal(array, right[name])
+    for field in ("batch_size", "n_samples"):
         assert getattr(found.plan, field) == getattr(expected.plan, field)
     np.testing.assert_array_equal(found.weights, expected.weights)
     np.testing.assert_array_equal(found.losses, expected.losses)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Data, to_numpy
 
 __all__ = ["Batch", "TensorFlowBatches", "to_device"]
 
@@ -30,6 +30,12 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.targets.shape[0])
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays of inputs and targets, in a fixed order."""
+        found: list[NDArray[Any]] = []
+        self.map(lambda leaf: found.append(to_numpy(leaf)) or leaf)  # type: ignore[func-returns-value]
+        return found
 
     def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> Batch:
         """Apply a function to every tensor."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataval.data import Data
+from dataval.data import Data, to_numpy
 
 __all__ = ["Batch", "TorchBatches", "to_device"]
 
@@ -31,6 +31,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays of inputs and targets, in a fixed order."""
+        found: list[NDArray[Any]] = []
+        self.map(lambda leaf: found.append(to_numpy(leaf)) or leaf)  # type: ignore[func-returns-value]
+        return found
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function to every tensor."""

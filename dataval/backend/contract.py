@@ -17,7 +17,8 @@ buffers ``(S,)``
     The floating-point state that a training-mode forward pass changes (running statistics of batch
     normalisation), flattened; ``S`` is 0 for most models. Constant buffers are no part of it.
 batch
-    What `Batches.take` returns. A backend alone looks inside; ``len`` gives its number of samples n.
+    What `Batches.take` returns. A backend alone looks inside; ``len`` gives its number of samples n, and
+    ``arrays()`` the NumPy arrays of what the model and the loss see, by which recorded loops are checked.
 weights ``(n,)``
     One weight a sample of the batch; the weighted loss is ``sum_j weights_j * loss_j`` (a sum: dividing by
     the batch size is the caller's).

@@ -50,7 +50,7 @@ class Curvature:
     ) -> None:
         self._samples, self._kind = samples, kind
         self._weights = program.weights * sample_scale(program)
-        self._diagonal = program.training.optimizer.coupled_decay + damping
+        self._diagonal = _coupled_decay(program) + damping
         self.tick = tick
         self.size = samples.n_parameters
 
@@ -73,7 +73,18 @@ class Curvature:
         return total
 
 
+def _coupled_decay(program: Program) -> float | FloatArray:
+    """Return the weight decay of the last update that is part of a gradient; ``(P,)`` where groups differ."""
+    if program.training.optimizer.decoupled:
+        return 0.0
+    hyperparameters = program.plan.hyperparameters
+    decays = hyperparameters.values["weight_decay"][-1]
+    if (decays == decays[0]).all():
+        return float(decays[0])
+    return np.repeat(decays[hyperparameters.groups], program.update.sizes)
+
+
 def sample_scale(program: Program) -> float:
-    """Return the factor s of a sample's loss in the objective that the run minimises."""
+    """Return the factor s of a sample's loss in the objective that the run minimises, on average."""
     plan = program.plan
-    return len(plan.order) / (plan.n_samples * plan.batch_size * plan.n_steps)
+    return float(plan.coefficients.sum()) / (plan.n_samples * plan.n_steps)

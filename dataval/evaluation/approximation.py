@@ -178,7 +178,7 @@ def _checked_epochs(epochs: Sequence[int] | None, n_epochs: int) -> list[int]:
 
 def _beginnings(replay: Replay, epochs: Sequence[int]) -> Iterator[tuple[int, Replay]]:
     """Yield the run as it stood after each of some epochs, by one walk through it."""
-    ends = {epoch * replay.run.plan.steps_per_epoch: epoch for epoch in epochs}
+    ends = {int(replay.run.plan.epoch_ends[epoch - 1]): epoch for epoch in epochs}
     for step, state in replay.forward():
         if step in ends:
             yield ends[step], _beginning(replay, step, ends[step], state)
@@ -189,13 +189,7 @@ def _beginnings(replay: Replay, epochs: Sequence[int]) -> Iterator[tuple[int, Re
 def _beginning(replay: Replay, n_steps: int, epoch: int, state: State) -> Replay:
     """Return the first updates of a run as a run of their own."""
     program, run = replay.program, replay.run
-    plan = replace(
-        run.plan,
-        order=run.plan.order[: run.plan.offsets[n_steps]],
-        offsets=run.plan.offsets[: n_steps + 1],
-        learning_rates=run.plan.learning_rates[:n_steps],
-        seeds=run.plan.seeds[:n_steps],
-    )
+    plan = run.plan.until(n_steps)
     kept = {step: kept for step, kept in run.checkpoints.items() if step < n_steps}
     shorter = replace(
         run, plan=plan, losses=run.losses[:epoch], checkpoints=kept | {n_steps: state}, n_completed=n_steps

@@ -21,4 +21,4 @@ def check_epoch(epoch: int | None, training: Training) -> None:
 def state_after(states: States, epoch: int | None) -> State:
     """Return the state after so many epochs, by default a tenth of them and at least one."""
     chosen = max(1, round(_EARLY * states.program.training.epochs)) if epoch is None else epoch
-    return states.at(chosen * states.program.plan.steps_per_epoch)
+    return states.at(int(states.program.plan.epoch_ends[chosen - 1]) if chosen else 0)

@@ -61,4 +61,4 @@ class ForgettingEvents(RunValuator):
             events[batch] += np.where(np.isfinite(logits).all(axis=1), was_right[batch] & ~is_right, np.nan)
             was_right[batch] = is_right
             was_ever_right[batch] |= is_right
-        return np.where(was_ever_right | np.isnan(events), -events, -float(replay.run.training.epochs))
+        return np.where(was_ever_right | np.isnan(events), -events, -float(len(replay.run.losses)))

@@ -28,6 +28,7 @@ __all__ = ["TracIn"]
 
 FloatArray = NDArray[np.float64]
 GradientsAt = Callable[[State], Array]
+Part = tuple[float | FloatArray, FloatArray]
 
 _ATTRIBUTE_BYTES = 2**28
 
@@ -35,11 +36,11 @@ _ATTRIBUTE_BYTES = 2**28
 class TracIn(StateValuator):
     r"""Gradient products along the run, at checkpoints or at every update.
 
-    .. math:: \mathrm{value}_j = \sum_{t\,:\,j\in B_t} \frac{\eta_t}{b}\,
+    .. math:: \mathrm{value}_j = \sum_{t\,:\,j\in B_t} \eta_t c_{t,j}\,
               \langle\nabla F(\theta_{c(t)}),\,\nabla\ell_j(\theta_{c(t)})\rangle
 
-    with :math:`\eta_t` the run's own learning rates, b its batch size, and :math:`c(t)` the checkpoint that
-    stands for update t. To first order, each term is by how much the update's step along sample j lowered the
+    with :math:`\eta_t` the run's own learning rates, :math:`c_{t,j}` the coefficients of the losses (1 over the
+    batch size), and :math:`c(t)` the checkpoint that stands for update t. To first order, each term is by how much the update's step along sample j lowered the
     validation objective at that moment. The values of one plain SGD run therefore add up to the fall of the
     objective.
 
@@ -109,8 +110,9 @@ class TracIn(StateValuator):
         if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
             raise ValueError("self_scores needs checkpoints: choose checkpoints='epochs' or a list of updates")
         total = np.zeros(self.run_.n_samples)
-        for state, shares in self._stages(self._replay, "self-scoring"):
-            total += shares * TrainingSamples(self._replay.program, state).squared_norms()
+        for state, parts in self._stages(self._replay, "self-scoring"):
+            samples = TrainingSamples(self._replay.program, state)
+            total += sum(shares * samples.squared_norms(mask) for mask, shares in parts)
         return total
 
     def _prepare(self, program: Program) -> None:
@@ -145,10 +147,11 @@ class TracIn(StateValuator):
         if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
             return self._trace_updates(states, what, gradients_at)
         total: FloatArray | float = 0.0
-        for state, shares in self._stages(states, what):
+        for state, parts in self._stages(states, what):
             samples = TrainingSamples(states.program, state)
             directions = states.program.backend.arrays.to_numpy(gradients_at(state)).astype(np.float64)
-            total = total + shares * samples.slopes(directions)
+            for mask, shares in parts:
+                total = total + shares * samples.slopes(mask * directions)
         return np.asarray(total)
 
     def _trace_updates(self, states: States, what: str, gradients_at: GradientsAt) -> FloatArray:
@@ -158,26 +161,23 @@ class TracIn(StateValuator):
         total: FloatArray | None = None
         with progress_bar(what, plan.n_steps, self.learner.progress) as bar:
             for step, state in states.forward():
-                gradients = gradients_at(state)
-                slopes = program.backend.arrays.to_numpy(program.slopes(gradients, state, step)).astype(
-                    np.float64
-                )
+                slopes = _slopes_at_rates(program, gradients_at(state), state, step)
                 what = f"the gradient of its loss at update {step} of {plan.n_steps}"
                 check_finite(slopes, plan.batch(step), program.weights, what)
                 total = np.zeros((len(slopes), plan.n_samples)) if total is None else total
-                total[:, plan.batch(step)] += plan.learning_rates[step] * slopes
+                np.add.at(total.T, plan.batch(step), slopes.T)
                 bar.update()
         assert total is not None
         return total
 
-    def _stages(self, states: States, what: str) -> Iterator[tuple[State, FloatArray]]:
-        """Yield the state of every checkpoint with each sample's share in it, the sum of its rates over b."""
-        plan = states.program.plan
+    def _stages(self, states: States, what: str) -> Iterator[tuple[State, list[Part]]]:
+        """Yield the state of every checkpoint with each sample's share in it, by group of parameters."""
+        plan, sizes = states.program.plan, states.program.update.sizes
         steps = self._steps(plan)
         ends = [*steps[:-1], plan.n_steps]
         with progress_bar(what, len(steps), self.learner.progress) as bar:
             for start, step, end in zip([0, *ends[:-1]], steps, ends, strict=True):
-                yield states.at(step), _shares(plan, start, end)
+                yield states.at(step), list(_parts(plan, sizes, start, end))
                 bar.update()
 
     def _steps(self, plan: Plan) -> list[int]:
@@ -187,7 +187,7 @@ class TracIn(StateValuator):
                 raise ValueError(
                     f"checkpoints must be 'epochs', 'updates' or a list of updates, got {self.checkpoints!r}"
                 )
-            return list(range(plan.steps_per_epoch, plan.n_steps + 1, plan.steps_per_epoch))
+            return [int(end) for end in plan.epoch_ends]
         return list(whole_numbers("checkpoints", self.checkpoints))
 
     def _chunks(self, states: States, n: int) -> Iterator[NDArray[np.int64]]:
@@ -202,11 +202,32 @@ def _gradients(objective: ValidationObjective, chunk: NDArray[np.int64], state: 
     return objective.gradients(state, chunk)[0]
 
 
-def _shares(plan: Plan, start: int, stop: int) -> FloatArray:
-    """Return for every sample the sum of the learning rates of its updates in a stretch, over b."""
+def _slopes_at_rates(program: Program, gradients: Array, state: State, step: int) -> FloatArray:
+    """Return the slopes ``(K, n)`` along gradients, times the learning rates of an update."""
+    rates = program.update.spread(program.plan.hyperparameters.learning_rates[step])
+    factor, along = (rates, gradients) if isinstance(rates, float) else (1.0, rates * gradients)
+    slopes = program.backend.arrays.to_numpy(program.slopes(along, state, step)).astype(np.float64)
+    return np.asarray(factor * slopes)
+
+
+def _parts(plan: Plan, sizes: NDArray[np.int64], start: int, stop: int) -> Iterator[Part]:
+    """Yield each sample's share in a stretch, the sum of its coefficients times the rates of a group.
+
+    Groups whose rates are always the same are one; a mask ``(P,)`` says which parameters are of it.
+    """
+    rates = plan.hyperparameters.learning_rates[start:stop]
+    if (rates == rates[:, :1]).all():
+        yield 1.0, _shares(plan, start, rates[:, 0])
+        return
+    for group in range(rates.shape[1]):
+        mask = np.repeat(plan.hyperparameters.groups == group, sizes).astype(np.float64)
+        yield mask, _shares(plan, start, rates[:, group])
+
+
+def _shares(plan: Plan, start: int, rates: FloatArray) -> FloatArray:
     shares = np.zeros(plan.n_samples)
-    for step in range(start, stop):
-        shares[plan.batch(step)] += plan.learning_rates[step] / plan.batch_size
+    for step, rate in enumerate(rates, start):
+        np.add.at(shares, plan.batch(step), rate * plan.batch_coefficients(step))
     return shares
 
 

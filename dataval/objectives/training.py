@@ -72,11 +72,11 @@ class TrainingSamples:
             return found
         return np.concatenate([self._rows(one) for one in indices[:, None]])
 
-    def squared_norms(self) -> FloatArray:
-        """Return the squared norms of all samples' gradients, shape ``(N,)``."""
+    def squared_norms(self, mask: float | FloatArray = 1.0) -> FloatArray:
+        """Return the squared norms of all samples' gradients times a mask ``(P,)``, shape ``(N,)``."""
         rows = max(1, _ROW_BYTES // (8 * self.n_parameters))
         parts = [np.arange(start, min(self.n, start + rows)) for start in range(0, self.n, rows)]
-        return np.concatenate([(self.gradients(part) ** 2).sum(axis=1) for part in parts])
+        return np.concatenate([((mask * self.gradients(part)) ** 2).sum(axis=1) for part in parts])
 
     def weighted_product(self, kind: CurvatureKind, weights: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return the weighted sum of the samples' curvatures times vectors ``(K, P)``, but for weights of 0.

@@ -5,15 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend, Batches
+from dataval.backend import Array, Arrays
 from dataval.backend.registry import load_extension
-from dataval.training.config import Training
-from dataval.training.optimizers import clip_by_norm
 from dataval.training.program import Program, State
 
-__all__ = ["Ensemble", "PlainEnsemble", "advance", "make_ensemble"]
+__all__ = ["Ensemble", "PlainEnsemble", "make_ensemble"]
 
 _GROUP = "dataval.ensembles"
 
@@ -35,24 +32,8 @@ class Ensemble(ABC):
         """Have at least `size` members from now on; new ones are copies of the first."""
 
     @abstractmethod
-    def step(
-        self, samples: NDArray[np.int64], weights: Array, seed: int, learning_rate: float, step: int
-    ) -> None:
-        """Do update number `step` of every member.
-
-        Parameters
-        ----------
-        samples : ndarray of int64, shape (n,)
-            The batch.
-        weights : array, shape (size, n)
-            Of the batch's samples, for each member.
-        seed : int
-            Of the random draws.
-        learning_rate : float
-            Of this update.
-        step : int
-            Its number, from 0.
-        """
+    def step(self, program: Program, step: int) -> None:
+        """Do update number `step` of a program, whose weights ``(K, N)`` are in the order of the members."""
 
     @abstractmethod
     def arrays(self) -> tuple[Array, Array]:
@@ -64,23 +45,18 @@ class PlainEnsemble(Ensemble):
 
     Parameters
     ----------
-    backend : Backend
-    training : Training
+    arrays : Arrays
     start : State
         What every member starts from.
-    batches : Batches
-        The training samples.
     capacity : int
         How many members there are.
     """
 
-    def __init__(
-        self, backend: Backend, training: Training, start: State, batches: Batches, capacity: int
-    ) -> None:
-        self._backend, self._training, self._batches = backend, training, batches
-        self._parameters = self._repeat(start.parameters, capacity)
-        self._buffers = self._repeat(start.buffers, capacity)
-        self._slots = tuple(self._repeat(slot, capacity) for slot in start.slots)
+    def __init__(self, arrays: Arrays, start: State, capacity: int) -> None:
+        def repeat(array: Array) -> Array:
+            return arrays.from_numpy(np.repeat(arrays.to_numpy(array)[None], capacity, axis=0))
+
+        self._state = State(repeat(start.parameters), tuple(map(repeat, start.slots)), repeat(start.buffers))
         self._size = capacity
 
     @property
@@ -91,43 +67,22 @@ class PlainEnsemble(Ensemble):
     def fork(self, size: int) -> None:
         """Do nothing: all members are there."""
 
-    def step(
-        self, samples: NDArray[np.int64], weights: Array, seed: int, learning_rate: float, step: int
-    ) -> None:
+    def step(self, program: Program, step: int) -> None:
         """Do one update of every member."""
-        batch = self._batches.take(samples)
-        _, gradient, self._buffers = self._backend.loss.gradient(
-            self._parameters, self._buffers, batch, weights, seed
-        )
-        if self._training.clip_norm is not None:
-            gradient = clip_by_norm(gradient, self._training.clip_norm, self._backend.arrays)
-        self._parameters, self._slots = self._training.optimizer.update(
-            self._parameters, self._slots, gradient, learning_rate, step
-        )
+        self._state, _ = program.step(self._state, step)
 
     def arrays(self) -> tuple[Array, Array]:
         """Return parameters and buffers with a leading axis."""
-        return self._parameters, self._buffers
-
-    def _repeat(self, array: Array, times: int) -> Array:
-        arrays = self._backend.arrays
-        return arrays.from_numpy(np.repeat(arrays.to_numpy(array)[None], times, axis=0))
+        return self._state.parameters, self._state.buffers
 
 
 def make_ensemble(program: Program, start: State, capacity: int) -> Ensemble:
     """Return an ensemble of up to `capacity` members that start from one state.
 
     A framework that does it faster says so by an entry point of the group ``dataval.ensembles`` under the
-    backend's name: a function of (backend, training, start, batches, capacity) that returns an ensemble, or
-    None for what it doesn't do faster.
+    backend's name: a function of (program, start, capacity) that returns an ensemble, or None for what it
+    doesn't do faster.
     """
-    arguments = program.backend, program.training, start, program.batches, capacity
     make = load_extension(_GROUP, program.backend.name)
-    fast: Ensemble | None = None if make is None else make(*arguments)
-    return fast or PlainEnsemble(*arguments)
-
-
-def advance(ensemble: Ensemble, program: Program, step: int) -> None:
-    """Do update number `step` of a program, whose weights ``(K, N)`` are in the order of the members."""
-    weights = program.scaled_weights(step)[: ensemble.size]
-    ensemble.step(program.plan.batch(step), weights, program.seed(step), program.rate(step), step)
+    fast: Ensemble | None = None if make is None else make(program, start, capacity)
+    return fast or PlainEnsemble(program.backend.arrays, start, capacity)

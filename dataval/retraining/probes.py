@@ -56,10 +56,10 @@ def _moved(backend: Backend, state: State, factor: float, noise: float) -> State
 def _training_mode(replay: Replay, state: State) -> list[NDArray[Any]]:
     """Return losses, gradient and new buffers of the first batch, each sample at a weight of its own."""
     program, arrays = replay.program, replay.program.backend.arrays
-    batch = program.plan.batch(0)
+    batch = program.plan.samples(0)
     weights = arrays.from_numpy(np.linspace(0.5, 1.5, len(batch)))
     found = program.backend.loss.gradient(
-        state.parameters, state.buffers, program.batches.take(batch), weights, program.seed(0)
+        state.parameters, state.buffers, program.passes.batch(0), weights, program.passes.seed(0)
     )
     return [arrays.to_numpy(array) for array in found]
 

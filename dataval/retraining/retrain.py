@@ -18,7 +18,7 @@ from dataval.errors import TrainingDivergedError
 from dataval.identity import identity
 from dataval.objectives.utility import StateFunction
 from dataval.progress import progress_bar
-from dataval.retraining.ensemble import advance, make_ensemble
+from dataval.retraining.ensemble import make_ensemble
 from dataval.retraining.probes import probes
 from dataval.retraining.store import Store
 from dataval.training.faults import name_samples
@@ -251,7 +251,7 @@ def _run_together(
     ensemble = make_ensemble(together, start, len(order))
     for step in range(program.plan.n_steps):
         ensemble.fork(1 + int(np.searchsorted(sorted_parting, step, side="right")))
-        advance(ensemble, together, step)
+        ensemble.step(together, step)
     members = np.empty(len(order), dtype=np.int64)
     members[order] = np.where(np.arange(len(order)) < ensemble.size, np.arange(len(order)), 0)
     parameters, buffers = ensemble.arrays()
@@ -280,7 +280,8 @@ def _parting_steps(program: Program, weights: NDArray[np.float64]) -> NDArray[np
 
 def _without(program: Program, removed: NDArray[np.bool_]) -> Program:
     kept = np.flatnonzero(~removed)
-    plan = make_plan(program.training, len(kept))
+    names = [name for name, _ in program.backend.signature.parameters]
+    plan = make_plan(program.training, len(kept), names)
     return Program(program.backend, program.data.take(kept), program.training, plan, program.weights[kept])
 
 

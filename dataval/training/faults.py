@@ -144,9 +144,10 @@ def _size(program: Program, state: State, step: int) -> float:
 
 def _without_gradient(program: Program, state: State, step: int) -> NDArray[np.int64]:
     """Return the samples of a batch whose losses have no finite gradient."""
+    seed = _seed(program, step)
 
     def gradient(twice: Any, weights: Array) -> Array:
-        at = state.parameters, state.buffers, twice, weights, program.seed(step)
+        at = state.parameters, state.buffers, twice, weights, seed
         return program.backend.loss.gradient(*at)[1]
 
     return _one_by_one(program, step, gradient)
@@ -156,13 +157,17 @@ def curvature_fault(program: Program, state: State, step: int) -> NDArray[np.int
     """Return the samples of a batch whose losses have no finite second derivative."""
     arrays = program.backend.arrays
     vector = arrays.from_numpy(np.random.default_rng(0).standard_normal(len(state.parameters)))
-    no_buffers = arrays.from_numpy(np.zeros(len(state.buffers)))
+    no_buffers, seed = arrays.from_numpy(np.zeros(len(state.buffers))), _seed(program, step)
 
     def product(twice: Any, weights: Array) -> Array:
-        at = state.parameters, state.buffers, twice, weights, program.seed(step)
+        at = state.parameters, state.buffers, twice, weights, seed
         return program.backend.loss.linearize(*at).pullback(vector, no_buffers)[0]
 
     return _one_by_one(program, step, product)
+
+
+def _seed(program: Program, step: int) -> int:
+    return program.passes.seed(program.plan.passes(step)[0])
 
 
 def _one_by_one(program: Program, step: int, find: Callable[[Any, Array], Array]) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from dataval.errors import InvalidDataError, RunMismatchError
 from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
-from dataval.training.plan import make_plan
+from dataval.training.plan import check_batch_size, make_plan
 from dataval.training.program import Program
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
@@ -192,8 +192,9 @@ class Learner(BaseEstimator):
 
     def _program(self, data: Data, weights: NDArray[np.float64]) -> Program:
         training = self._training()
-        plan = make_plan(training, len(data))
+        check_batch_size(training, len(data))
         backend = self._make_backend(data, weights)
+        plan = make_plan(training, len(data), [name for name, _ in backend.signature.parameters])
         if plan.has_single_samples:
             check_single(backend, data.take(slice(0, _N_EXAMPLES)), _single_advice(training, len(data)))
         return Program(backend, data, training, plan, weights)
@@ -243,9 +244,10 @@ class Learner(BaseEstimator):
         if bound is not None and bound.is_on(data):
             return Replay(bound.program, run)
         if bound is None:
-            _check_same(run, "training", run.training, self._training())
+            if run.origin == "trained":
+                _check_same(run, "training", run.training, self._training())
             _check_loss(run, describe_loss(self.loss, self.outputs))
-        if run.data_fingerprint != data.fingerprint():
+        if run.n_samples != len(data) or run.data_fingerprint not in ("", data.fingerprint()):
             raise RunMismatchError(
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
                 f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"

@@ -79,4 +79,4 @@ class _LossLog:
         plan = self._run.plan
         if len(spoilt_samples(losses, plan.batch(step), self._run.weights)):
             raise diverged(self._program, self._run, step)
-        self._run.losses[step // plan.steps_per_epoch, plan.batch(step)] = losses
+        self._run.losses[plan.epochs[step], plan.batch(step)] = losses

@@ -14,6 +14,7 @@ from dataval.backend.registry import framework_settings
 from dataval.errors import ReplayError, ReplayWarning, RunMismatchError
 from dataval.training.checkpoints import reverse_walk
 from dataval.training.program import Program, State
+from dataval.training.proof import Proof
 from dataval.training.run import TrainingRun
 
 __all__ = ["Replay"]
@@ -35,6 +36,7 @@ class Replay:
         self.program = program
         self.run = run
         self._is_checked = self._is_compared = self._has_warned = False
+        self._proof = None if run.evidence is None else Proof(program, run, run.evidence)
 
     def check_complete(self) -> None:
         """Raise `RunMismatchError` if the run was interrupted and never finished."""
@@ -43,6 +45,21 @@ class Replay:
             raise RunMismatchError(
                 f"the run was interrupted after {run.n_completed} of {run.n_steps} updates: finish it with "
                 "learner.train(X, y, resume=run)"
+            )
+
+    def check_updates(self) -> None:
+        """Raise `RunMismatchError` if the run's updates can't be done again, with the reason."""
+        run = self.run
+        if run.origin == "states":
+            raise RunMismatchError(
+                "the run holds states of a training and not its updates, which can't be done again: methods that "
+                "need only states are InfluenceFunction, TracIn, GraNd and EL2N; for this one record the loop, "
+                "or let learner.train do it"
+            )
+        if run.evidence is not None and run.evidence.notes:
+            raise RunMismatchError(
+                "the recorded loop can't be done again, so that only methods of states work (InfluenceFunction, "
+                f"TracIn at checkpoints, GraNd, EL2N): {'; '.join(run.evidence.notes)}"
             )
 
     def check_recording(self) -> None:
@@ -57,6 +74,7 @@ class Replay:
         """
         if self._is_compared:
             return
+        self.check_updates()
         self._is_compared = True
         kept = [step for step in sorted(self.run.checkpoints) if step < self.run.n_completed]
         for step in sorted({kept[0], kept[len(kept) // 2], kept[-1]}) if kept else []:
@@ -68,7 +86,7 @@ class Replay:
     def _check_losses(self, found: NDArray[Any], step: int) -> None:
         """Compare losses with those recorded, relative to them or the first ones, whichever are larger."""
         batch, first, plan = self.run.plan.batch(step), self.run.plan.batch(0), self.run.plan
-        recorded = self.run.losses[step // plan.steps_per_epoch, batch]
+        recorded = self.run.losses[plan.epochs[step], batch]
         scale = np.nanmax([*np.abs(recorded), *np.abs(self.run.losses[0, first])])
         is_same = (np.abs(found - recorded) <= _ROUNDING * scale) | ~(
             np.isfinite(found) | np.isfinite(recorded)
@@ -106,6 +124,8 @@ class Replay:
     @framework_settings()
     def at(self, step: int) -> State:
         """Return the state before update number `step`; step T is the end of the run."""
+        if step in self.run.checkpoints:
+            return self.program.load(self.run.checkpoints[step])
         self.check_recording()
         start = max(kept for kept in self.run.checkpoints if kept <= step)
         state = self.program.load(self.run.checkpoints[start])
@@ -124,6 +144,8 @@ class Replay:
                 yield step, state
                 if step + 1 < stop or self._wants_check(start, stop):
                     state = self._advance(state, step)
+                else:
+                    self._prove(step, state)
             self._check(state, start, stop)
 
     def backward(self, before: int | None = None) -> Iterator[tuple[int, State]]:
@@ -138,6 +160,7 @@ class Replay:
             for step, current in reverse_walk(start, end, state, self._advance, n_held):
                 if step == stop - 1 and self._wants_check(start, stop):
                     self._check(self._advance(current, step), start, stop)
+                self._prove(step, current)
                 yield step, current
 
     def _segments(self) -> list[tuple[int, int]]:
@@ -145,7 +168,15 @@ class Replay:
         return list(pairwise(kept))
 
     def _advance(self, state: State, step: int) -> State:
-        return self.program.step(state, step)[0]
+        after = self.program.step(state, step)[0]
+        if self._proof is not None:
+            self._proof.check(step, state, after)
+        return after
+
+    def _prove(self, step: int, state: State) -> None:
+        """Do an update again that was recorded in somebody else's loop, unless that was done before."""
+        if self._proof is not None and not self._proof.is_proved(step):
+            self._advance(state, step)
 
     def _wants_check(self, start: int, stop: int) -> bool:
         return not self._is_checked and stop - start > 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from dataval.checks import flag, some_folder
 from dataval.training.binding import Binding
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
+from dataval.training.evidence import Evidence
 from dataval.training.plan import Plan
 from dataval.training.program import State
-from dataval.training.serialization import pack, unpack
+from dataval.training.serialization import Origin, pack, unpack
 from dataval.training.storage import load_folder, save_folder
 
 __all__ = ["TrainingRun"]
@@ -26,7 +27,7 @@ __all__ = ["TrainingRun"]
 class TrainingRun:
     """Everything that is needed to replay one training run, except model and data.
 
-    Made by `Learner.train`. Methods share a run through ``fit(X, y, run=run)``.
+    Made by `Learner.train`, by a recorder of somebody else's loop, or from states that were kept. Methods share a run through ``fit(X, y, run=run)``.
 
     Attributes
     ----------
@@ -48,7 +49,14 @@ class TrainingRun:
     backend, loss, signature, environment
         What trained it: the backend's name, the loss, the model's parameters, versions and device.
     data_fingerprint : str
-        Hash of the training data.
+        Hash of the training data; empty where a recording did not know them.
+    origin : {"trained", "recorded", "states"}
+        Whether a learner trained it, somebody else's loop was recorded, or there are states alone, between which
+        nothing can be replayed.
+    marks : dict of str to int
+        Names of moments: the number of updates that were done by then; see `until`.
+    evidence : Evidence or None
+        What a recording knows of each update, to hold a replay against.
     binding : Binding or None
         The program that the run is joined with in this process; it is not saved, copied or pickled.
     """
@@ -65,6 +73,9 @@ class TrainingRun:
     signature: Signature
     environment: dict[str, str]
     data_fingerprint: str
+    origin: Origin = "trained"
+    marks: dict[str, int] = field(default_factory=dict)
+    evidence: Evidence | None = None
     binding: Binding | None = field(default=None, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,6 +106,43 @@ class TrainingRun:
     def state_bytes(self) -> int:
         """Size of one state in bytes."""
         return state_bytes(self.signature, self.training)
+
+    def until(self, moment: str | int) -> TrainingRun:
+        """Return the run as it stood at a moment, as a run of its own: values of it are of that model.
+
+        Parameters
+        ----------
+        moment : str or int
+            A name among `marks`, or a number of updates whose state is kept (a key of `checkpoints`).
+
+        Raises
+        ------
+        ValueError
+            If there is no such moment, or its state was not kept.
+        """
+        step = self._step_of(moment)
+        plan = self.plan.until(step)
+        kept = {key: state for key, state in self.checkpoints.items() if key <= step}
+        evidence = self.evidence and self.evidence.until(step, plan.n_passes)
+        return replace(
+            self,
+            plan=plan,
+            losses=self.losses[: plan.n_epochs],
+            checkpoints=kept,
+            n_completed=step,
+            marks={name: at for name, at in self.marks.items() if at <= step},
+            evidence=evidence,
+        )
+
+    def _step_of(self, moment: str | int) -> int:
+        if isinstance(moment, str):
+            if moment not in self.marks:
+                raise ValueError(f"the run has no mark {moment!r}: it has {sorted(self.marks) or 'none'}")
+            return self.marks[moment]
+        if moment not in self.checkpoints or moment == 0:
+            kept = [step for step in sorted(self.checkpoints) if step]
+            raise ValueError(f"the state after {moment} updates is not kept; kept are those after {kept}")
+        return moment
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the run into a folder: a JSON manifest and safetensors files, no pickle.

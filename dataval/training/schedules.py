@@ -52,6 +52,10 @@ class Schedule(Options, ABC):
         warmup = np.minimum(1.0, (steps + 1) / (self.warmup_steps + 1))
         return warmup * self._factors(steps, n_steps, steps_per_epoch)
 
+    def momenta(self, n_steps: int, steps_per_epoch: int) -> NDArray[np.float64] | None:
+        """Return the momentum (Adam's first beta) of every update, or None for the optimizer's own."""
+        return None
+
     @abstractmethod
     def _factors(self, steps: NDArray[np.int64], n_steps: int, steps_per_epoch: int) -> NDArray[np.float64]: ...
 

@@ -22,6 +22,7 @@ _LAYOUT = Layout(
     manifest="manifest.json",
     entries=frozenset({"format", "training", "plan", "signature", "steps"}),
     suffixes={"record": ".safetensors", "states": ".safetensors"},
+    format=3,
     former={"record": "record.safetensors", "states": "states.safetensors"},
 )
 

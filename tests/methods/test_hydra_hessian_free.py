@@ -94,8 +94,7 @@ def test_adam_equals_a_forward_recursion_by_differences_of_the_update(zoo, optim
                     optimizer,
                     [a + sign * step_size * d for a, d in zip(current, tangent, strict=True)],
                     gradient + sign * step_size * d_gradient,
-                    plan.learning_rates[t],
-                    t,
+                    program.update.factors(t),
                 )
                 for sign in (1, -1)
             ]
@@ -109,8 +108,8 @@ def test_adam_equals_a_forward_recursion_by_differences_of_the_update(zoo, optim
     np.testing.assert_allclose(values[:3], expected, rtol=1e-5)
 
 
-def update(optimizer, arrays, gradient, rate, t):
+def update(optimizer, arrays, gradient, factors):
     norm = np.sqrt((gradient**2).sum())
     gradient = gradient * min(1.0, 0.5 / (norm + 1e-6))
-    parameters, slots = optimizer.update(arrays[0], tuple(arrays[1:]), gradient, rate, t)
+    parameters, slots = optimizer.update(arrays[0], tuple(arrays[1:]), gradient, factors)
     return [parameters, *slots]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.retraining.ensemble import PlainEnsemble, advance, make_ensemble
+from dataval.retraining.ensemble import PlainEnsemble, make_ensemble
 from tests.numpy_backend import SoftmaxRegression
 from tests.zoo.data import features
 
@@ -38,7 +38,7 @@ def trained_together(program, start, n_alone=0):
     ensemble = make_ensemble(together, start, len(WEIGHTS))
     for step in range(program.plan.n_steps):
         ensemble.fork(1 if step < n_alone else len(WEIGHTS))
-        advance(ensemble, together, step)
+        ensemble.step(together, step)
     return ensemble, np.asarray(ensemble.arrays()[0])
 
 
@@ -59,9 +59,9 @@ def test_what_is_registered_under_the_backends_name_is_used(numpy_backend, regis
     class Fast(PlainEnsemble):
         pass
 
-    def make(backend, training, start, batches, capacity):
-        asked.append((backend, training, capacity))
-        return Fast(backend, training, start, batches, capacity)
+    def make(program, start, capacity):
+        asked.append((program.backend, program.training, capacity))
+        return Fast(program.backend.arrays, start, capacity)
 
     register("numpy", lambda: make, group="dataval.ensembles")
     ensemble, _ = trained_together(replay.program, replay.initial)

@@ -16,15 +16,15 @@ def plan_of(n, **options):
 
 
 def epochs_of(plan):
-    for start in range(0, plan.n_steps, plan.steps_per_epoch):
-        yield [plan.batch(step) for step in range(start, start + plan.steps_per_epoch)]
+    for epoch in range(plan.n_epochs):
+        yield [plan.batch(step) for step in np.flatnonzero(plan.epochs == epoch)]
 
 
 @pytest.mark.parametrize("n", [6, 18, 20, 23])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_each_epoch_visits_every_sample_once(n, shuffle):
     plan = plan_of(n, shuffle=shuffle)
-    assert plan.n_steps == 4 * plan.steps_per_epoch == 4 * -(-n // 6)
+    assert plan.n_steps == 4 * -(-n // 6)
     for batches in epochs_of(plan):
         np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(n))
         assert [len(batch) for batch in batches[:-1]] == [6] * (len(batches) - 1)
@@ -34,7 +34,6 @@ def test_each_epoch_visits_every_sample_once(n, shuffle):
 @pytest.mark.parametrize(("n", "per_epoch"), [(6, 1), (11, 1), (12, 2), (20, 3)])
 def test_drop_last_leaves_out_the_short_batch_only(n, per_epoch):
     plan = plan_of(n, drop_last=True)
-    assert plan.steps_per_epoch == per_epoch
     assert plan.n_steps == 4 * per_epoch
     for batches in epochs_of(plan):
         assert [len(batch) for batch in batches] == [6] * per_epoch
@@ -72,7 +71,7 @@ def test_more_epochs_extend_the_same_plan():
 def test_learning_rates_are_the_optimizers_times_the_schedule():
     schedule = dv.StepSchedule(every_epochs=2, gamma=0.5)
     plan = plan_of(20, optimizer=dv.SGD(learning_rate=0.3), schedule=schedule)
-    assert plan.steps_per_epoch == 4
+    np.testing.assert_array_equal(plan.epoch_ends, [4, 8, 12, 16])
     np.testing.assert_array_equal(plan.learning_rates, [0.3] * 8 + [0.15] * 8)
 
 

@@ -102,7 +102,7 @@ def test_coefficients_are_the_hessian_free_recursion_on_numbers(zoo):
 def test_weights_are_divided_by_the_nominal_batch_size(zoo):
     program, _ = program_at(zoo, "momentum")
     weights = np.random.default_rng(0).uniform(size=(2, N))
-    found = program.backend.arrays.to_numpy(program.with_weights(weights).scaled_weights(3))
+    found = program.backend.arrays.to_numpy(program.with_weights(weights).passes.scaled_weights(3))
     batch = program.plan.batch(3)
     assert len(batch) == 2  # the short last one
     np.testing.assert_allclose(found, weights[:, batch] / 6, rtol=1e-15)

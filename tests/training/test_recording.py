@@ -110,10 +110,9 @@ def plain_loop(learner, samples, weights):
         batch, at = plan.batch(step), backend.arrays.from_numpy(parameters)
         arguments = (at, state.buffers, batches.take(batch), int(plan.seeds[step]))
         rows = backend.arrays.to_numpy(backend.loss.rows(*arguments))
-        losses[step // plan.steps_per_epoch, batch] = backend.arrays.to_numpy(backend.loss.losses(*arguments))
+        losses[plan.epochs[step], batch] = backend.arrays.to_numpy(backend.loss.losses(*arguments))
         gradient = sum(weights[j] * row for j, row in zip(batch, rows, strict=True)) / training.batch_size
-        rate = plan.learning_rates[step]
-        parameters, slots = training.optimizer.update(parameters, slots, gradient, rate, step)
+        parameters, slots = training.optimizer.update(parameters, slots, gradient, program.update.factors(step))
     return parameters, losses
 
 

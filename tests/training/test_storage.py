@@ -62,7 +62,7 @@ def test_writes_a_readable_manifest_and_safetensors_only(run, tmp_path):
     folder = run.save(str(tmp_path / "deep" / "run"))
     assert folder == tmp_path / "deep" / "run"
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["format"] == 2
+    assert manifest["format"] == 3
     named = [f"{part}-{digest}.safetensors" for part, digest in sorted(manifest["files"].items())]
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", *named]
     assert manifest["training"]["optimizer"] == {

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from dataval.backend import Backend, Batches
 from dataval.retraining.ensemble import Ensemble
-from dataval.training.config import Training
 from dataval.training.optimizers import Optimizer
-from dataval.training.program import State
-from dataval_torch.batches import TorchBatches
+from dataval.training.program import Program, State
 from dataval_torch.derivatives.gradients import Named
 from dataval_torch.derivatives.loss import TorchLoss
 from dataval_torch.together.fused_updates import FusedUpdates
@@ -25,14 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["TorchEnsemble", "make_ensemble"]
 
 
-def make_ensemble(
-    backend: Backend, training: Training, start: State, batches: Batches, capacity: int
-) -> TorchEnsemble | None:
-    """Return an ensemble that PyTorch's fused optimizer updates, where there is one."""
-    own = cast("TorchBackend", backend)
-    if training.clip_norm is not None or not FusedUpdates.can_do(training.optimizer, own.model.device):
+def make_ensemble(program: Program, start: State, capacity: int) -> TorchEnsemble | None:
+    """Return an ensemble that PyTorch's fused optimizer updates, where there is one that does the program's."""
+    own, training, plan = cast("TorchBackend", program.backend), program.training, program.plan
+    is_plain = plan.hyperparameters.are_constants_of(training.optimizer) and not plan.is_accumulated
+    if not is_plain or training.clip_norm is not None:
         return None
-    return TorchEnsemble(own.loss, training.optimizer, start, cast("TorchBatches", batches), capacity)
+    if not FusedUpdates.can_do(training.optimizer, own.model.device):
+        return None
+    return TorchEnsemble(own.loss, training.optimizer, start, capacity)
 
 
 class TorchEnsemble(Ensemble):
@@ -45,17 +41,14 @@ class TorchEnsemble(Ensemble):
         One that `FusedUpdates` can do.
     start : State
         What every member starts from.
-    batches : TorchBatches
-        The training samples.
     capacity : int
         How many members there may be.
     """
 
     def __init__(
-        self, loss: TorchLoss, optimizer: Optimizer, start: State, batches: TorchBatches, capacity: int
+        self, loss: TorchLoss, optimizer: Optimizer, start: State, capacity: int
     ) -> None:
         self._loss, self._layout, self._optimizer = loss, loss.model.layout, optimizer
-        self._batches = batches
         self._all_parameters = self._rows(start.parameters, capacity)
         self._all_slots = [self._rows(slot, capacity) for slot in start.slots]
         self._buffers = start.buffers[None]
@@ -77,16 +70,15 @@ class TorchEnsemble(Ensemble):
         self._buffers = torch.cat([self._buffers, self._buffers[:1].expand(new, -1)])
         self._hold(size)
 
-    def step(
-        self, samples: NDArray[np.int64], weights: Tensor, seed: int, learning_rate: float, step: int
-    ) -> None:
+    def step(self, program: Program, step: int) -> None:
         """Do one update of every member."""
+        passes, rate = program.passes, program.plan.hyperparameters.values["learning_rate"][step, 0]
+        weights = passes.scaled_weights(step)[: self._size]
         leaves = {name: array.detach().requires_grad_() for name, array in self._parameters.items()}
-        batch = self._batches.take(samples)
         _, self._buffers, *gradients = self._loss.gradients_together(
-            leaves, self._buffers, batch, weights, seed
+            leaves, self._buffers, passes.batch(step), weights, passes.seed(step)
         )
-        self._updates.step(gradients, learning_rate, step)
+        self._updates.step(gradients, float(rate), step)
 
     def arrays(self) -> tuple[Tensor, Tensor]:
         """Return parameters and buffers with a leading axis."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dataval.training.optimizers.adam import Adam, AdamW
-from dataval.training.optimizers.base import Array, Optimizer, Slots
+from dataval.training.optimizers.base import Array, Factors, Optimizer, ParameterGroup, Slots
 from dataval.training.optimizers.clipping import clip_by_norm, clip_by_norm_vjp
 from dataval.training.optimizers.sgd import SGD
 
@@ -17,7 +17,9 @@ __all__ = [
     "AdamW",
     "AnyOptimizer",
     "Array",
+    "Factors",
     "Optimizer",
+    "ParameterGroup",
     "Slots",
     "clip_by_norm",
     "clip_by_norm_vjp",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from dataval.training.optimizers.base import Array, Optimizer, Slots
+from dataval.training.optimizers.base import Array, Factors, Optimizer, Slots, is_zero
 
 __all__ = ["Adam", "AdamW"]
 
@@ -21,7 +24,8 @@ class _AdamFamily(Optimizer):
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
 
-    decoupled: ClassVar[bool]
+    momentum_name: ClassVar[str] = "beta1"
+    hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse decay rates outside [0, 1)."""
@@ -29,23 +33,43 @@ class _AdamFamily(Optimizer):
             raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
 
     @property
+    def beta1(self) -> float:
+        """Decay rate of the first moment."""
+        return self.betas[0]
+
+    @property
+    def beta2(self) -> float:
+        """Decay rate of the second moment."""
+        return self.betas[1]
+
+    @property
     def n_slots(self) -> int:
         """First and second moment."""
         return 2
 
-    @property
-    def coupled_decay(self) -> float:
-        """All of it, or none where it is decoupled."""
-        return 0.0 if self.decoupled else self.weight_decay
+    def factors(self, of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Return the shares of old and new in the moments, the corrected rate, and both kinds of decay."""
+        rate, decay, number = of["learning_rate"], of["weight_decay"], of["count"] + 1
+        is_coupled = not self.decoupled
+        return {
+            "old1": of["beta1"],
+            "new1": 1 - of["beta1"],
+            "old2": of["beta2"],
+            "new2": 1 - of["beta2"],
+            "rate": rate / (1 - of["beta1"] ** number),
+            "correction": (1 - of["beta2"] ** number) ** 0.5,
+            "epsilon": of["epsilon"],
+            "decay": decay * is_coupled,
+            "keep": 1 - rate * decay * (not is_coupled),
+        }
 
     def update(
-        self, parameters: Array, slots: Slots, gradient: Array, learning_rate: float, step: int
+        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
     ) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
-        mean, square = self._moments(parameters, slots, gradient)
-        rate, correction = self._corrections(learning_rate, step)
-        direction = mean / (square**0.5 / correction + self.epsilon)
-        return self._keep(learning_rate) * parameters - rate * direction, (mean, square)
+        mean, square = _moments(slots, _effective(parameters, gradient, factors), factors)
+        direction = mean / (square**0.5 / factors.correction + factors.epsilon)
+        return factors.keep * parameters - factors.rate * direction, (mean, square)
 
     def update_vjp(
         self,
@@ -54,41 +78,31 @@ class _AdamFamily(Optimizer):
         parameters: Array,
         slots: Slots,
         gradient: Array,
-        learning_rate: float,
-        step: int,
+        factors: Factors,
     ) -> tuple[Array, Slots, Array]:
         """Pull a cotangent back through `update`."""
-        beta1, beta2 = self.betas
-        mean, square = self._moments(parameters, slots, gradient)
-        rate, correction = self._corrections(learning_rate, step)
+        effective = _effective(parameters, gradient, factors)
+        mean, square = _moments(slots, effective, factors)
         root = square**0.5
-        denominator = root / correction + self.epsilon
-        direction_bar = -rate * parameters_bar / denominator
+        denominator = root / factors.correction + factors.epsilon
+        direction_bar = -factors.rate * parameters_bar / denominator
         mean_bar = slots_bar[0] + direction_bar
-        root_bar = -direction_bar * mean / denominator / correction
+        root_bar = -direction_bar * mean / denominator / factors.correction
         square_bar = slots_bar[1] + 0.5 * root_bar / (root + _TINY)
-        effective = self._effective_gradient(parameters, gradient)
-        gradient_bar = (1 - beta1) * mean_bar + 2 * (1 - beta2) * effective * square_bar
-        parameters_bar = self._keep(learning_rate) * parameters_bar
-        if self.coupled_decay:
-            parameters_bar = parameters_bar + self.coupled_decay * gradient_bar
-        return parameters_bar, (beta1 * mean_bar, beta2 * square_bar), gradient_bar
+        gradient_bar = factors.new1 * mean_bar + 2 * factors.new2 * effective * square_bar
+        parameters_bar = factors.keep * parameters_bar
+        if not is_zero(factors.decay):
+            parameters_bar = parameters_bar + factors.decay * gradient_bar
+        return parameters_bar, (factors.old1 * mean_bar, factors.old2 * square_bar), gradient_bar
 
-    def _keep(self, learning_rate: float) -> float:
-        return 1.0 - learning_rate * self.weight_decay if self.decoupled else 1.0
 
-    def _effective_gradient(self, parameters: Array, gradient: Array) -> Array:
-        return gradient + self.coupled_decay * parameters if self.coupled_decay else gradient
+def _effective(parameters: Array, gradient: Array, factors: Factors) -> Array:
+    return gradient if is_zero(factors.decay) else gradient + factors.decay * parameters
 
-    def _moments(self, parameters: Array, slots: Slots, gradient: Array) -> tuple[Array, Array]:
-        beta1, beta2 = self.betas
-        gradient = self._effective_gradient(parameters, gradient)
-        mean = beta1 * slots[0] + (1 - beta1) * gradient
-        return mean, beta2 * slots[1] + (1 - beta2) * gradient * gradient
 
-    def _corrections(self, learning_rate: float, step: int) -> tuple[float, float]:
-        beta1, beta2 = self.betas
-        return learning_rate / (1 - beta1 ** (step + 1)), (1 - beta2 ** (step + 1)) ** 0.5
+def _moments(slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Array]:
+    mean = factors.old1 * slots[0] + factors.new1 * gradient
+    return mean, factors.old2 * slots[1] + factors.new2 * gradient * gradient
 
 
 class Adam(_AdamFamily):
@@ -111,6 +125,8 @@ class Adam(_AdamFamily):
         Added to the denominator, > 0.
     weight_decay : float, default 0
         :math:`\lambda \ge 0`, added to the gradient. See `AdamW` for the decoupled form.
+    groups : dict, default {}
+        What differs for some parameters; see `Optimizer`.
     """
 
     name: Literal["adam"] = "adam"
@@ -125,7 +141,7 @@ class AdamW(_AdamFamily):
 
     Parameters
     ----------
-    learning_rate, betas, epsilon
+    learning_rate, betas, epsilon, groups
         As for `Adam`.
     weight_decay : float, default 1e-2
         :math:`\lambda \ge 0`.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from dataval.training.optimizers.base import Array, Optimizer, Slots
+from dataval.training.optimizers.base import Array, Factors, Optimizer, Slots, is_zero
 
 __all__ = ["SGD"]
 
@@ -36,6 +39,8 @@ class SGD(Optimizer):
         Use Nesterov's form, which needs a positive momentum.
     weight_decay : float, default 0
         :math:`\lambda \ge 0`, coupled: added to the gradient.
+    groups : dict, default {}
+        What differs for some parameters; see `Optimizer`.
     """
 
     name: Literal["sgd"] = "sgd"
@@ -45,6 +50,7 @@ class SGD(Optimizer):
     weight_decay: float = Field(default=0.0, ge=0)
 
     linear: ClassVar[bool] = True
+    hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "momentum", "dampening", "weight_decay")
 
     @model_validator(mode="after")
     def _check_nesterov(self) -> Self:
@@ -55,24 +61,30 @@ class SGD(Optimizer):
     @property
     def n_slots(self) -> int:
         """One momentum buffer, or none without momentum."""
-        return 1 if self.momentum else 0
+        momenta = [self.momentum, *(dict(group.settings).get("momentum", 0.0) for group in self.groups)]
+        return 1 if any(momenta) else 0
 
-    @property
-    def coupled_decay(self) -> float:
-        """All of it."""
-        return self.weight_decay
+    def factors(self, of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Return rate, decay, momentum, and the share of the gradient in the momentum buffer."""
+        share = np.where((of["count"] == 0) | (of["momentum"] == 0), 1.0, 1.0 - of["dampening"])
+        return {
+            "rate": of["learning_rate"],
+            "decay": of["weight_decay"],
+            "momentum": of["momentum"],
+            "share": share,
+        }
 
     def update(
-        self, parameters: Array, slots: Slots, gradient: Array, learning_rate: float, step: int
+        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
     ) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
-        if self.weight_decay:
-            gradient = gradient + self.weight_decay * parameters
-        if not self.momentum:
-            return parameters - learning_rate * gradient, ()
-        buffer = self.momentum * slots[0] + self._share(step) * gradient
-        direction = gradient + self.momentum * buffer if self.nesterov else buffer
-        return parameters - learning_rate * direction, (buffer,)
+        if not is_zero(factors.decay):
+            gradient = gradient + factors.decay * parameters
+        if not slots:
+            return parameters - factors.rate * gradient, ()
+        buffer = factors.momentum * slots[0] + factors.share * gradient
+        direction = gradient + factors.momentum * buffer if self.nesterov else buffer
+        return parameters - factors.rate * direction, (buffer,)
 
     def update_vjp(
         self,
@@ -81,24 +93,19 @@ class SGD(Optimizer):
         parameters: Array,
         slots: Slots,
         gradient: Array,
-        learning_rate: float,
-        step: int,
+        factors: Factors,
     ) -> tuple[Array, Slots, Array]:
         """Pull a cotangent back through `update`; it needs none of the forward values."""
-        direction_bar = -learning_rate * parameters_bar
-        if not self.momentum:
-            gradient_bar, slots_bar = direction_bar, ()
-        elif self.nesterov:
-            buffer_bar = slots_bar[0] + self.momentum * direction_bar
-            gradient_bar = direction_bar + self._share(step) * buffer_bar
-            slots_bar = (self.momentum * buffer_bar,)
-        else:
-            buffer_bar = slots_bar[0] + direction_bar
-            gradient_bar = self._share(step) * buffer_bar
-            slots_bar = (self.momentum * buffer_bar,)
-        if self.weight_decay:
-            parameters_bar = parameters_bar + self.weight_decay * gradient_bar
+        gradient_bar, slots_bar = self._through_momentum(-factors.rate * parameters_bar, slots_bar, factors)
+        if not is_zero(factors.decay):
+            parameters_bar = parameters_bar + factors.decay * gradient_bar
         return parameters_bar, slots_bar, gradient_bar
 
-    def _share(self, step: int) -> float:
-        return 1.0 if step == 0 else 1.0 - self.dampening
+    def _through_momentum(self, direction_bar: Array, slots_bar: Slots, factors: Any) -> tuple[Array, Slots]:
+        if not slots_bar:
+            return direction_bar, ()
+        if self.nesterov:
+            buffer_bar = slots_bar[0] + factors.momentum * direction_bar
+            return direction_bar + factors.share * buffer_bar, (factors.momentum * buffer_bar,)
+        buffer_bar = slots_bar[0] + direction_bar
+        return factors.share * buffer_bar, (factors.momentum * buffer_bar,)

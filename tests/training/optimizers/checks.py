@@ -46,9 +46,7 @@ def check_agrees_with_torch(optimizer: Optimizer, torch_class: str, **options: o
     for step in range(50):
         theirs.grad = torch.tensor(gradient_at(matrix[step], theirs.detach().numpy()))
         torch_optimizer.step()
-        mine, slots = optimizer.update(
-            mine, slots, gradient_at(matrix[step], mine), optimizer.learning_rate, step
-        )
+        mine, slots = optimizer.update(mine, slots, gradient_at(matrix[step], mine), optimizer.at(step))
     assert np.abs(mine - start).max() > 1e-2
     # The same arithmetic in another order: rounding of float64, over 50 updates of numbers of order 1.
     np.testing.assert_allclose(mine, theirs.detach().numpy(), rtol=0, atol=1e-10)
@@ -120,8 +118,12 @@ def draw(optimizer: Optimizer, lead: tuple[int, ...]) -> tuple[list[NDArray], li
     return state, [rng.normal(size=shape) for _ in range(1 + optimizer.n_slots)]
 
 
+def at(optimizer: Optimizer, step: int):
+    return optimizer.at(step, learning_rate=RATE)
+
+
 def flat_update(optimizer: Optimizer, state: list, step: int) -> list:
-    parameters, slots = optimizer.update(state[0], tuple(state[1:-1]), state[-1], RATE, step)
+    parameters, slots = optimizer.update(state[0], tuple(state[1:-1]), state[-1], at(optimizer, step))
     return [parameters, *slots]
 
 
@@ -133,7 +135,7 @@ def paired(optimizer: Optimizer, state: list, bars: list, step: int):
 
 def pull_back(optimizer: Optimizer, state: list, bars: list, step: int) -> list:
     parameters_bar, slots_bar, gradient_bar = optimizer.update_vjp(
-        bars[0], tuple(bars[1:]), state[0], tuple(state[1:-1]), state[-1], RATE, step
+        bars[0], tuple(bars[1:]), state[0], tuple(state[1:-1]), state[-1], at(optimizer, step)
     )
     assert len(slots_bar) == optimizer.n_slots
     return [parameters_bar, *slots_bar, gradient_bar]

@@ -71,8 +71,8 @@ def test_a_parameter_without_gradient_stays_finite(case, dtype):
     optimizer = CASES[case]
     zero, bar = np.zeros(3, dtype), np.ones(3, dtype)
     for step in (0, 1, 100):
-        parameters, slots = optimizer.update(zero, (zero, zero), zero, 0.01, step)
-        found = optimizer.update_vjp(bar, (bar, bar), zero, (zero, zero), zero, 0.01, step)
+        parameters, slots = optimizer.update(zero, (zero, zero), zero, optimizer.at(step, learning_rate=0.01))
+        found = optimizer.update_vjp(bar, (bar, bar), zero, (zero, zero), zero, optimizer.at(step, learning_rate=0.01))
         for array in (parameters, *slots, found[0], *found[1], found[2]):
             assert np.isfinite(array).all()
             assert array.dtype == dtype
@@ -86,7 +86,7 @@ def test_a_gradient_that_vanishes_after_some_updates_stays_finite(case, dtype):
     zero, bar = np.zeros(1, dtype), np.ones(1, dtype)
     for mean, square in ((1e-3, 1e-6), (1e-26, 0.0), (0.0, 1e-30)):
         slots = (np.array([mean], dtype), np.array([square], dtype))
-        found = optimizer.update_vjp(bar, (bar, bar), zero, slots, zero, 0.01, 100)
+        found = optimizer.update_vjp(bar, (bar, bar), zero, slots, zero, optimizer.at(100, learning_rate=0.01))
         assert np.isfinite([found[0], *found[1], found[2]]).all(), (mean, square)
 
 
@@ -94,7 +94,7 @@ def test_derivative_of_the_first_update_at_a_zero_gradient():
     """There, theta' = theta - eta g / (|g| + eps), whose derivative in g at 0 is -eta / eps."""
     optimizer = Adam(learning_rate=0.01, epsilon=1e-3)
     zero = np.zeros(1)
-    gradient_bar = optimizer.update_vjp(np.ones(1), (zero, zero), zero, (zero, zero), zero, 0.01, 0)[2]
+    gradient_bar = optimizer.update_vjp(np.ones(1), (zero, zero), zero, (zero, zero), zero, optimizer.at(0, learning_rate=0.01))[2]
     np.testing.assert_allclose(gradient_bar, -0.01 / 1e-3, rtol=1e-12)  # a few roundings
 
 

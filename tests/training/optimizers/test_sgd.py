@@ -53,9 +53,10 @@ def test_pullback_of_floats_is_that_of_arrays(case, step):
     optimizer = OPTIMIZERS[case]
     assert optimizer.linear
     slots_bar = (-0.4,) * optimizer.n_slots
-    found = optimizer.update_vjp(1.7, slots_bar, None, (), None, 0.1, step)
+    factors = optimizer.at(step, learning_rate=0.1)
+    found = optimizer.update_vjp(1.7, slots_bar, None, (), None, factors)
     ones = np.ones(4)
-    arrays = optimizer.update_vjp(1.7 * ones, tuple(bar * ones for bar in slots_bar), None, (), None, 0.1, step)
+    arrays = optimizer.update_vjp(1.7 * ones, tuple(bar * ones for bar in slots_bar), None, (), None, factors)
     for scalar, array in zip((found[0], *found[1], found[2]), (arrays[0], *arrays[1], arrays[2]), strict=True):
         assert isinstance(scalar, float)
         np.testing.assert_array_equal(array, scalar)

@@ -46,8 +46,7 @@ def test_running_statistics_are_each_members_own():
     ensemble.fork(2)
     states = [start, start]
     for step in range(program.plan.n_steps):
-        scaled = together.scaled_weights(step)
-        ensemble.step(program.plan.batch(step), scaled, program.seed(step), program.rate(step), step)
+        ensemble.step(together, step)
         states = [program.with_weights(w).step(s, step)[0] for w, s in zip(weights, states, strict=True)]
     parameters, buffers = ensemble.arrays()
     torch.testing.assert_close(parameters, torch.stack([s.parameters for s in states]), rtol=1e-10, atol=1e-12)

@@ -35,7 +35,8 @@ def test_equals_the_arithmetic(name, first_step):
         rate = 0.1 / (1 + step)
         gradients = [draw(5, 4, 3).permute(2, 1, 0), draw(3, 7)]  # the first is not contiguous
         expected = [
-            optimizer.update(p, own, g, rate, step) for (p, own), g in zip(expected, gradients, strict=True)
+            optimizer.update(p, own, g, optimizer.at(step, learning_rate=rate))
+            for (p, own), g in zip(expected, gradients, strict=True)
         ]
         updates.step(gradients, rate, step)
     for found, own, (p, theirs) in zip(parameters, slots, expected, strict=True):

@@ -1,0 +1,79 @@
+"""What a recording knows of each update besides its plan, so that a replay can be held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EVIDENCE", "N_PROJECTIONS", "Evidence", "digest_of", "projections_of", "projector"]
+
+N_PROJECTIONS = 3
+EVIDENCE = ("batch_digests", "projections", "is_proved")
+
+
+@dataclass
+class Evidence:
+    """Digests of a loop that somebody else ran.
+
+    Attributes
+    ----------
+    batch_digests : ndarray of int64, shape (M,)
+        Of the samples of every pass as the model saw them.
+    projections : ndarray of float64, shape (T + 1, 3)
+        Inner products of the parameters before every update, and after the last, with fixed random signs.
+    is_proved : ndarray of bool, shape (T,)
+        Which updates were done again and gave the parameters that were recorded.
+    notes : tuple of str
+        What of the loop can't be replayed, in words; empty where nothing is known to stand in the way.
+    """
+
+    batch_digests: NDArray[np.int64]
+    projections: NDArray[np.float64]
+    is_proved: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in EVIDENCE}
+
+    def until(self, n_steps: int, n_passes: int) -> Self:
+        """Return that of the first updates alone."""
+        return replace(
+            self,
+            batch_digests=self.batch_digests[:n_passes],
+            projections=self.projections[: n_steps + 1],
+            is_proved=self.is_proved[:n_steps].copy(),
+        )
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], notes: tuple[str, ...]) -> Self | None:
+        """Return the evidence among some arrays, or None if there is none."""
+        if not set(EVIDENCE) <= arrays.keys():
+            return None
+        return cls(**{name: arrays[name] for name in EVIDENCE}, notes=notes)
+
+
+def digest_of(*arrays: NDArray[Any]) -> int:
+    """Return a number that tells the content of arrays from any other; integers of any width are alike."""
+    found = 0
+    for given in arrays:
+        array = given.astype(np.int64, copy=False) if given.dtype.kind in "iub" else given
+        found = crc32(repr((array.shape, array.dtype.str)).encode(), found)
+        found = crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, found)
+    return found
+
+
+def projector(n_parameters: int, dtype: str) -> NDArray[Any]:
+    """Return random signs ``(P, 3)``, the same for every run of as many parameters."""
+    signs = np.random.default_rng(n_parameters).integers(0, 2, (n_parameters, N_PROJECTIONS), dtype=np.int8)
+    return (2 * signs - 1).astype(dtype)
+
+
+def projections_of(parameters: NDArray[Any], signs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the inner products of parameters ``(P,)`` with the signs, shape ``(3,)``."""
+    return np.asarray(parameters @ signs, dtype=np.float64)

@@ -1,0 +1,153 @@
+"""The forward passes of a run: losses, gradients, slopes and second-order products of each, by its number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.backend import Array, Backend, Linearization
+from dataval.data import Data
+from dataval.training.evidence import digest_of
+from dataval.training.plan import Plan
+
+__all__ = ["Passes"]
+
+
+class Passes:
+    """The weighted losses of each pass of a plan, and their derivatives.
+
+    A sample of weight 0 is left out even where it has no finite loss or gradient, which 0 times it would not
+    be: what isn't finite because of such samples is found with another sample in their place.
+
+    Parameters
+    ----------
+    backend : Backend
+    data : Data
+    plan : Plan
+    weights : ndarray of float64, shape (N,) or (K, N)
+        Sample weights :math:`w_j`.
+    """
+
+    def __init__(self, backend: Backend, data: Data, plan: Plan, weights: NDArray[np.float64]) -> None:
+        self.backend, self.plan, self.weights = backend, plan, weights
+        self.batches = backend.batches(data)
+        self._is_left_out = (weights == 0).reshape(-1, weights.shape[-1]).all(axis=0)
+        self._leaves_out = bool(self._is_left_out.any() and not self._is_left_out.all())
+
+    def batch(self, number: int) -> Any:
+        """Return the batch of a pass."""
+        draws = self.plan.pass_draws(number)
+        samples = self.plan.samples(number)
+        return self.batches.take(samples) if draws is None else self.batches.take(samples, draws)
+
+    def digest(self, number: int) -> int:
+        """Return a number that tells what the model sees in a pass from anything else."""
+        return digest_of(*self.batch(number).arrays())
+
+    def seed(self, number: int) -> int:
+        """Return the seed of a pass."""
+        return int(self.plan.seeds[number])
+
+    def scaled_weights(self, number: int) -> Array:
+        """Return the weights of a pass's samples times their coefficients; ``(n,)`` or ``(K, n)``."""
+        weights = self.weights[..., self.plan.samples(number)] * self.plan.pass_coefficients(number)
+        return self.backend.arrays.from_numpy(weights)
+
+    def losses(self, parameters: Array, buffers: Array, number: int) -> Array:
+        """Return the losses of a pass ``(n,)``."""
+        return self.backend.loss.losses(parameters, buffers, self.batch(number), self.seed(number))
+
+    def gradient(self, parameters: Array, buffers: Array, number: int) -> tuple[Array, Array, Array]:
+        """Return losses, gradient and new buffers, whatever the samples of weight 0 are."""
+        arguments = self.scaled_weights(number), self.seed(number)
+        gradient_of = self.backend.loss.gradient
+        losses, gradient, after = gradient_of(parameters, buffers, self.batch(number), *arguments)
+        if self._is_sound(number, gradient, after):
+            return losses, gradient, after
+        others, gradient, after = gradient_of(parameters, buffers, self._replaced(number), *arguments)
+        return self._merged(number, losses, others), gradient, after
+
+    def slopes(self, vectors: Array, parameters: Array, buffers: Array, number: int) -> Array:
+        """Return ``c_j <vector, grad loss_j>`` for the samples of a pass, ``(n,)`` or ``(K, n)``."""
+        found = self._slopes(vectors, parameters, buffers, number, self.batch(number))
+        if not self._is_sound(number, found):
+            others = self._slopes(vectors, parameters, buffers, number, self._replaced(number))
+            found = self._merged(number, found, others)
+        return found * self._coefficients(number)
+
+    def pullback(
+        self,
+        direction_of: Callable[[Linearization], Array],
+        buffers_bar: Array,
+        parameters: Array,
+        buffers: Array,
+        number: int,
+    ) -> tuple[Array, Array, Array]:
+        """Pull cotangents back through the gradient of a pass and its new buffers.
+
+        Parameters
+        ----------
+        direction_of : callable
+            Returns the cotangent of the gradient; it may look at the gradient itself.
+        buffers_bar : array
+            Cotangent of the buffers after the pass.
+        parameters, buffers : array
+            Before it.
+        number : int
+
+        Returns
+        -------
+        array
+            Cotangent of the parameters.
+        array, shape (n,) or (K, n)
+            Cotangents of the weights of the pass's samples.
+        array
+            Cotangent of the buffers before it.
+        """
+
+        def pull(batch: Any) -> tuple[Array, tuple[Array, Array, Array]]:
+            arguments = parameters, buffers, batch, self.scaled_weights(number), self.seed(number)
+            linearization = self.backend.loss.linearize(*arguments)
+            direction = direction_of(linearization)
+            return direction, linearization.pullback(direction, buffers_bar)
+
+        direction, (through, slopes, before) = pull(self.batch(number))
+        if not self._is_sound(number, through, before):
+            direction, (through, others, before) = pull(self._replaced(number))
+            own = self._slopes(direction, parameters, buffers, number, self.batch(number))
+            slopes = self._merged(number, own, others)
+        return through, slopes * self._coefficients(number), before
+
+    def _slopes(self, vectors: Array, parameters: Array, buffers: Array, number: int, batch: Any) -> Array:
+        return self.backend.loss.slopes(parameters, buffers, batch, vectors, self.seed(number))
+
+    def _coefficients(self, number: int) -> Any:
+        """Return the coefficients of a pass, as one float where they are equal."""
+        found = self.plan.pass_coefficients(number)
+        if (found == found[0]).all():
+            return float(found[0])
+        return self.backend.arrays.from_numpy(found)
+
+    def _is_sound(self, number: int, *found: Array) -> bool:
+        """Whether nothing that was found can have been spoilt by a sample of weight 0."""
+        if not (self._leaves_out and self._is_left_out[self.plan.samples(number)].any()):
+            return True
+        arrays = self.backend.arrays
+        squares = [arrays.inner(array, array) for array in found]
+        return all(bool(np.isfinite(arrays.to_numpy(square)).all()) for square in squares)
+
+    def _replaced(self, number: int) -> Any:
+        """Return the batch of a pass with another sample in place of those of weight 0."""
+        samples = self.plan.samples(number)
+        kept = samples[~self._is_left_out[samples]]
+        other = kept[0] if len(kept) else np.flatnonzero(~self._is_left_out)[0]
+        return self.batches.take(np.where(self._is_left_out[samples], other, samples))
+
+    def _merged(self, number: int, own: Array, others: Array) -> Array:
+        """Return numbers of a pass's samples: their own for those of weight 0."""
+        arrays = self.backend.arrays
+        is_own = self._is_left_out[self.plan.samples(number)]
+        return arrays.from_numpy(np.where(is_own, arrays.to_numpy(own), arrays.to_numpy(others)))
