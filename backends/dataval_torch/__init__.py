@@ -1,5 +1,6 @@
 """The PyTorch backend of dataval."""
 
 from dataval_torch.backend import TorchBackend
+from dataval_torch.recorder import Recorder
 
-__all__ = ["TorchBackend"]
+__all__ = ["Recorder", "TorchBackend"]

@@ -104,9 +104,9 @@ class TorchBackend(Backend):
         module, loss, device, params, example, outputs = self._given
         self.model = FunctionalModel(copy.deepcopy(module), params, choose_device(device, module), outputs)
         self.arrays = TorchArrays(self.model.dtype, self.model.device)
-        self._per_sample = per_sample_loss(loss, self.model.parameters)
+        self.per_sample = per_sample_loss(loss, self.model.parameters)
         self._rehearsal = Rehearsal(self.model, self._first_run(example))
-        self.loss = TorchLoss(self.arrays, self.model, self._per_sample, self._rehearsal)
+        self.loss = TorchLoss(self.arrays, self.model, self.per_sample, self._rehearsal)
         self.unused = self._explore(self._example)
 
     @classmethod
@@ -234,7 +234,7 @@ class TorchBackend(Backend):
         return TorchObjective(
             self.arrays,
             self.model,
-            self._per_sample if function is None else in_our_order(function),
+            self.per_sample if function is None else in_our_order(function),
             self._rehearsal,
             activation_bytes=self._activation_bytes,
             takes_vmap=function is None and isinstance(resolve_loss(self._given[1]), NamedLoss),
@@ -249,7 +249,7 @@ class TorchBackend(Backend):
         check_named_targets(self._given[1], outputs, example.targets, _CLASS_AXIS)
         self.model.check_aliases(self._given[0], batch)
         if not isinstance(resolve_loss(self._given[1]), NamedLoss):
-            check_own_loss(self._per_sample, outputs, batch.targets)
+            check_own_loss(self.per_sample, outputs, batch.targets)
         return batch
 
     @under_own_settings

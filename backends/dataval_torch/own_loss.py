@@ -14,7 +14,7 @@ from dataval.data import to_numpy
 from dataval_torch.losses import PerSample
 from dataval_torch.model.randomness import seeded
 
-__all__ = ["check_own_loss", "free_leaves", "tensors_of"]
+__all__ = ["check_own_loss", "free_leaves", "map_tensors", "tensors_of"]
 
 
 def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None:
@@ -32,7 +32,7 @@ def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None
 
     def losses_of(rows: NDArray[Any]) -> NDArray[Any]:
         at = torch.from_numpy(rows).to(targets.device)
-        return to_numpy(per_sample(_map(lambda leaf: leaf[at], fixed), targets[at]))
+        return to_numpy(per_sample(map_tensors(lambda leaf: leaf[at], fixed), targets[at]))
 
     with seeded(0, targets.device):
         losses = run_loss(lambda: per_sample(fixed, targets))
@@ -62,12 +62,12 @@ def free_leaves(tensor: Tensor) -> list[Tensor]:
 def tensors_of(outputs: Any) -> list[Tensor]:
     """Return the tensors of a structure."""
     found: list[Tensor] = []
-    _map(lambda leaf: found.append(leaf) or leaf, outputs)  # type: ignore[func-returns-value]
+    map_tensors(lambda leaf: found.append(leaf) or leaf, outputs)  # type: ignore[func-returns-value]
     return found
 
 
 def _detached(outputs: Any) -> Any:
-    return _map(lambda leaf: leaf.detach(), outputs)
+    return map_tensors(lambda leaf: leaf.detach(), outputs)
 
 
 def _is_made_of_tensors(outputs: Any) -> bool:
@@ -87,10 +87,12 @@ def _are_rows(outputs: Any, n: int) -> bool:
     return all(_are_rows(leaf, n) for leaf in leaves)
 
 
-def _map(function: Callable[[Tensor], Tensor], outputs: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Tensor], outputs: Any) -> Any:
     """Apply a function to all tensors of a structure."""
     if isinstance(outputs, Tensor):
         return function(outputs)
     if type(outputs) is dict:
-        return {key: _map(function, value) for key, value in outputs.items()}
-    return type(outputs)(_map(function, o) for o in outputs) if type(outputs) in {list, tuple} else outputs
+        return {key: map_tensors(function, value) for key, value in outputs.items()}
+    return (
+        type(outputs)(map_tensors(function, o) for o in outputs) if type(outputs) in {list, tuple} else outputs
+    )

@@ -181,9 +181,7 @@ def check_batch_size(training: Training, n_samples: int) -> None:
         )
 
 
-def _hyperparameters(
-    training: Training, n_steps: int, per_epoch: int, names: Sequence[str]
-) -> Hyperparameters:
+def _hyperparameters(training: Training, n_steps: int, per_epoch: int, names: Sequence[str]) -> Hyperparameters:
     schedule, optimizer = training.schedule, training.optimizer
     factors = schedule.factors(n_steps, per_epoch)
     momenta = schedule.momenta(n_steps, per_epoch)

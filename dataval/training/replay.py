@@ -85,6 +85,8 @@ class Replay:
 
     def _check_losses(self, found: NDArray[Any], step: int) -> None:
         """Compare losses with those recorded, relative to them or the first ones, whichever are larger."""
+        if self._proof is not None:
+            return
         batch, first, plan = self.run.plan.batch(step), self.run.plan.batch(0), self.run.plan
         recorded = self.run.losses[plan.epochs[step], batch]
         scale = np.nanmax([*np.abs(recorded), *np.abs(self.run.losses[0, first])])
@@ -202,7 +204,7 @@ class Replay:
                 f"ones by {relative:.1e} (relative): the model draws random numbers that no seed controls, "
                 "or its loss has changed since"
             )
-        if self._has_warned:
+        if self._has_warned or self._proof is not None:
             return
         self._has_warned = True
         warnings.warn(

@@ -63,9 +63,7 @@ class _AdamFamily(Optimizer):
             "keep": 1 - rate * decay * (not is_coupled),
         }
 
-    def update(
-        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
-    ) -> tuple[Array, Slots]:
+    def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
         mean, square = _moments(slots, _effective(parameters, gradient, factors), factors)
         direction = mean / (square**0.5 / factors.correction + factors.epsilon)

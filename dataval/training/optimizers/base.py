@@ -139,9 +139,7 @@ class Optimizer(Options, ABC):
         return tuple(parameters * 0 for _ in range(self.n_slots))
 
     @abstractmethod
-    def update(
-        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
-    ) -> tuple[Array, Slots]:
+    def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
 
     @abstractmethod

@@ -74,9 +74,7 @@ class SGD(Optimizer):
             "share": share,
         }
 
-    def update(
-        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
-    ) -> tuple[Array, Slots]:
+    def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
         if not is_zero(factors.decay):
             gradient = gradient + factors.decay * parameters
