@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,8 @@ class MeanLoss(RunValuator):
     Pleiss, Zhang, Elenberg & Weinberger (2020). Identifying mislabeled data using the area under the margin
     ranking. NeurIPS, compare it as a baseline.
     """
+
+    needs_updates: ClassVar[bool] = False
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner

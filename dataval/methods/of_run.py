@@ -35,6 +35,9 @@ class RunValuator(DataValuator):
 
     needs: ClassVar[str] = "a recorded run"
 
+    needs_updates: ClassVar[bool] = True
+    """Whether it does updates of the run again, which not every recording allows."""
+
     learner: Learner
 
     @framework_settings()
@@ -59,7 +62,7 @@ class RunValuator(DataValuator):
         InvalidDataError, InvalidModelError
             If data, model or loss can't be used; before any training.
         RunMismatchError
-            If `run` was recorded with something else.
+            If `run` was recorded with something else, or its updates are needed and can't be done again.
         TypeError
             If there is no learner.
         """
@@ -71,6 +74,8 @@ class RunValuator(DataValuator):
             )
         check_objective(getattr(self, "objective", None))
         self._replay = record(self.learner, X, y, run, self._prepare)
+        if self.needs_updates:
+            self._replay.check_updates()
         self.run_ = self._replay.run
         return self
 

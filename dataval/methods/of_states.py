@@ -41,6 +41,7 @@ class StateValuator(RunValuator):
     """
 
     needs: ClassVar[str] = "states of a training run"
+    needs_updates: ClassVar[bool] = False
 
     @abstractmethod
     def _score(self, source: States, validation: Data) -> NDArray[np.float64]:

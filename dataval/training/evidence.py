@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 __all__ = ["EVIDENCE", "N_PROJECTIONS", "Evidence", "digest_of", "projections_of", "projector"]
 
 N_PROJECTIONS = 3
-EVIDENCE = ("batch_digests", "projections", "deviations")
+EVIDENCE = ("projections", "deviations")
 
 
 @dataclass
 class Evidence:
-    """Digests of a loop that somebody else ran.
+    """What tells a replay of a loop that somebody else ran from the loop.
 
     Attributes
     ----------
-    batch_digests : ndarray of int64, shape (M,)
-        Of the samples of every pass as the model saw them.
     projections : ndarray of float64, shape (T + 1, 3)
         Inner products of the parameters before every update, and after the last, with fixed random signs.
     deviations : ndarray of float64, shape (T,)
@@ -33,7 +31,6 @@ class Evidence:
         What of the loop can't be replayed, in words; empty where nothing is known to stand in the way.
     """
 
-    batch_digests: NDArray[np.int64]
     projections: NDArray[np.float64]
     deviations: NDArray[np.float64]
     notes: tuple[str, ...] = ()
@@ -54,11 +51,10 @@ class Evidence:
         """Return the arrays by name."""
         return {name: getattr(self, name) for name in EVIDENCE}
 
-    def until(self, n_steps: int, n_passes: int) -> Self:
+    def until(self, n_steps: int) -> Self:
         """Return that of the first updates alone."""
         return replace(
             self,
-            batch_digests=self.batch_digests[:n_passes],
             projections=self.projections[: n_steps + 1],
             deviations=self.deviations[:n_steps].copy(),
         )

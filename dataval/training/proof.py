@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dataval.errors import ReplayError, RunMismatchError
+from dataval.errors import ReplayError
 from dataval.training.evidence import Evidence, projections_of, projector
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
@@ -44,15 +43,12 @@ class Proof:
 
         Raises
         ------
-        RunMismatchError
-            If it saw other samples.
         ReplayError
             If it gave other parameters.
         """
         old, new = self._to_numpy(before.parameters), self._to_numpy(after.parameters)
         if old.ndim > 1:
             return
-        self._check_batches(step)
         found, recorded = projections_of(new, self._signs), self._evidence.projections[step + 1]
         length, size = float(np.linalg.norm(new - old)), float(np.linalg.norm(new))
         missed = float(np.abs(found - recorded).max())
@@ -70,19 +66,3 @@ class Proof:
         start = max(kept for kept in self._run.checkpoints if kept <= step)
         n_steps = step + 1 - start
         return n_steps * (_OF_A_STEP * length + _ROUNDINGS * self._precision * size)
-
-    def _check_batches(self, step: int) -> None:
-        plan, evidence = self._program.plan, self._evidence
-        for number in plan.passes(step):
-            recorded = evidence.batch_digests[number]
-            if recorded and self._program.passes.digest(number) != recorded:
-                raise RunMismatchError(
-                    f"update {step} of the recorded loop saw other data than these (samples "
-                    f"{_shortened(plan.samples(number))}): pass the data set of the loop, in the same order, with "
-                    "the same preparation of its samples"
-                )
-
-
-def _shortened(samples: NDArray[np.int64]) -> str:
-    text = ", ".join(map(str, samples[:4]))
-    return text + ", ..." if len(samples) > 4 else text

@@ -72,21 +72,22 @@ class Replay:
         ReplayError
             If losses or the next states differ later.
         """
-        if self._is_compared:
+        if self._is_compared or not self.run.has_updates:
             return
-        self.check_updates()
         self._is_compared = True
         kept = [step for step in sorted(self.run.checkpoints) if step < self.run.n_completed]
         for step in sorted({kept[0], kept[len(kept) // 2], kept[-1]}) if kept else []:
-            state, losses = self.program.step(self.program.load(self.run.checkpoints[step]), step)
+            before = self.program.load(self.run.checkpoints[step])
+            state, losses = self.program.step(before, step)
+            if self._proof is not None:
+                self._proof.check(step, before, state)
+                continue
             self._check_losses(self.program.backend.arrays.to_numpy(losses), step)
             if step + 1 in self.run.checkpoints:
                 self._compare(state, step, step + 1)
 
     def _check_losses(self, found: NDArray[Any], step: int) -> None:
         """Compare losses with those recorded, relative to them or the first ones, whichever are larger."""
-        if self._proof is not None:
-            return
         batch, first, plan = self.run.plan.batch(step), self.run.plan.batch(0), self.run.plan
         recorded = self.run.losses[plan.epochs[step], batch]
         scale = np.nanmax([*np.abs(recorded), *np.abs(self.run.losses[0, first])])
@@ -170,6 +171,7 @@ class Replay:
         return list(pairwise(kept))
 
     def _advance(self, state: State, step: int) -> State:
+        self.check_updates()
         after = self.program.step(state, step)[0]
         if self._proof is not None:
             self._proof.check(step, state, after)

@@ -17,6 +17,7 @@ from dataval.training.config import Training
 from dataval.training.evidence import EVIDENCE, Evidence
 from dataval.training.plan import Plan
 from dataval.training.plan_arrays import (
+    OPTIONAL,
     check_former_plan,
     pack_plan,
     plan_names,
@@ -160,7 +161,7 @@ def _plan(manifest: _Manifest, record: Arrays) -> Plan:
     training, numbers = manifest.training, manifest.plan
     is_former = manifest.format < _FIRST_WITH_PASSES
     expected = {*_FORMER, *_SEEN} if is_former else plan_names(training) | {*_SEEN}
-    found = record.keys() - ({"draws", *EVIDENCE} if not is_former else set())
+    found = record.keys() - ({*OPTIONAL, *EVIDENCE} if not is_former else set())
     require(found == expected, f"its record holds {sorted(record)}, not {sorted(expected)}")
     for name in _SEEN:
         require(record[name].dtype == np.float64, f"{name} of its record has dtype {record[name].dtype}")

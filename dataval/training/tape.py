@@ -214,6 +214,7 @@ class Tape:
             hyperparameters=self._hyperparameters(),
             batch_size=int(np.diff(offsets[steps]).max()),
             n_samples=n_samples,
+            digests=np.array([each.digest for each in passes], dtype=np.int64),
             draws=None if draws[0] is None else np.concatenate(draws),  # type: ignore[arg-type]
         )
 
@@ -250,7 +251,6 @@ class Tape:
 
     def _evidence(self) -> Evidence:
         return Evidence(
-            np.array([each.digest for each in self._passes], dtype=np.int64),
             np.array(self._projections),
             np.array(self._deviations),
             tuple(self.notes),
