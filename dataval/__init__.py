@@ -35,14 +35,23 @@ if TYPE_CHECKING:
     from dataval.training.checkpoints import Checkpoints
     from dataval.training.config import Training
     from dataval.training.learner import Learner
-    from dataval.training.optimizers.adam import Adam, AdamW
-    from dataval.training.optimizers.sgd import SGD
+    from dataval.training.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, RAdam, RMSprop
     from dataval.training.run import TrainingRun
-    from dataval.training.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
+    from dataval.training.schedules import (
+        ConstantSchedule,
+        CosineSchedule,
+        ExplicitSchedule,
+        ExponentialSchedule,
+        LinearSchedule,
+        OneCycleSchedule,
+        PolynomialSchedule,
+        StepSchedule,
+    )
 
 __all__ = [
     "EL2N",
     "SGD",
+    "Adagrad",
     "Adam",
     "AdamW",
     "AreaUnderMargin",
@@ -54,14 +63,22 @@ __all__ = [
     "CrossEntropy",
     "DataValuator",
     "ExplicitSchedule",
+    "ExponentialSchedule",
     "ForgettingEvents",
     "GraNd",
     "HyDRA",
     "InfluenceFunction",
     "Learner",
     "LeaveOneOut",
+    "LinearSchedule",
+    "Lion",
     "MeanLoss",
     "MeanSquaredError",
+    "NAdam",
+    "OneCycleSchedule",
+    "PolynomialSchedule",
+    "RAdam",
+    "RMSprop",
     "RandomValues",
     "StepSchedule",
     "TracIn",
@@ -97,9 +114,18 @@ _HOMES = {
     "dataval.training.checkpoints": ("Checkpoints",),
     "dataval.training.config": ("Training",),
     "dataval.training.learner": ("Learner",),
-    "dataval.training.optimizers": ("SGD", "Adam", "AdamW"),
+    "dataval.training.optimizers": ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad", "Lion"),
     "dataval.training.run": ("TrainingRun",),
-    "dataval.training.schedules": ("ConstantSchedule", "CosineSchedule", "ExplicitSchedule", "StepSchedule"),
+    "dataval.training.schedules": (
+        "ConstantSchedule",
+        "CosineSchedule",
+        "ExplicitSchedule",
+        "ExponentialSchedule",
+        "LinearSchedule",
+        "OneCycleSchedule",
+        "PolynomialSchedule",
+        "StepSchedule",
+    ),
 }
 """The names whose modules are imported at their first use, so that importing dataval takes no time."""
 

@@ -41,11 +41,11 @@ MISTAKES = {
     ),
     "a name for an optimizer": (
         lambda: dv.Training(optimizer="adam"),
-        "Training: optimizer must be SGD(...), Adam(...) or AdamW(...), got 'adam'",
+        "Training: optimizer must be SGD(...), Adam(...), AdamW(...), NAdam(...), RAdam(...), RMSprop(...), Adagrad(...) or Lion(...), got 'adam'",
     ),
     "a class for an optimizer": (
         lambda: dv.Training(optimizer=dv.SGD),
-        "must be SGD(...), Adam(...) or AdamW(...)",
+        "must be SGD(...), Adam(...), AdamW(...), NAdam(...), RAdam(...), RMSprop(...), Adagrad(...) or Lion(...)",
     ),
     "together": (
         lambda: dv.Checkpoints(every=1, max_bytes=2),

@@ -22,6 +22,7 @@ from dataval.retraining.ensemble import make_ensemble
 from dataval.retraining.probes import probes
 from dataval.retraining.store import Store
 from dataval.training.faults import name_samples
+from dataval.training.optimizers import is_own
 from dataval.training.plan import make_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -164,6 +165,7 @@ def retraining_key(replay: Replay, validation: Data, *parts: Any) -> str:
         replay.run.data_fingerprint,
         validation.fingerprint(),
         program.training.model_dump_json(),
+        *([identity(type(optimizer))] if is_own(optimizer := program.training.optimizer) else []),
         replay.run.loss if bound is None else identify_loss(bound.source.loss, bound.source.outputs),
         repr(replay.run.signature),
         hashlib.blake2b(start, digest_size=16).hexdigest(),

@@ -28,7 +28,7 @@ _INTEGERS = ("order", "offsets", "seeds", "steps", "epochs")
 OPTIONAL = ("draws", "digests")
 """Arrays that a plan may have."""
 
-_SETTING = "hyperparameter."
+_SETTING = "hyperparameter_"
 
 
 def pack_plan(plan: Plan) -> dict[str, NDArray[Any]]:

@@ -183,7 +183,7 @@ class Program:
 
     def cotangent_of(self, parameters_bar: Array, buffers_bar: Array) -> State:
         """Return the cotangent of the last state from the gradients of an objective."""
-        return State(parameters_bar, self.training.optimizer.init_slots(parameters_bar), buffers_bar)
+        return State(parameters_bar, self.training.optimizer.zero_slots(parameters_bar), buffers_bar)
 
     @property
     def is_linear(self) -> bool:

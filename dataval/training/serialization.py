@@ -15,6 +15,7 @@ from dataval.data import to_numpy
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.evidence import EVIDENCE, Evidence
+from dataval.training.optimizers import is_own
 from dataval.training.plan import Plan
 from dataval.training.plan_arrays import (
     OPTIONAL,
@@ -91,6 +92,11 @@ def pack(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Arrays]]:
         ``record``: the plan, weights and losses. ``states``: the kept states, array i of the state before
         update t under ``"t.i"``.
     """
+    if is_own(optimizer := run["training"].optimizer):
+        raise TypeError(
+            f"the run's optimizer is a {type(optimizer).__name__}, a class of your own, which can't be saved: keep "
+            "the run in memory, or train it again"
+        )
     plan, signature, evidence = run["plan"], run["signature"], run["evidence"]
     document = {
         "training": run["training"].model_dump(mode="json"),

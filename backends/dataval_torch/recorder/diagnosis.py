@@ -50,7 +50,7 @@ def explain_gradient(
     mine, theirs, at = (_joined(arrays, bad) for arrays in (expected, found, parameters))
     which = _named(names, bad)
     factor, rest = _multiple(theirs, mine)
-    if rest < _FIT and len(bad) > 1 or rest < _FIT and len(names) == 1:
+    if (rest < _FIT and len(bad) > 1) or (rest < _FIT and len(names) == 1):
         return _explain_factor(factor, float(_joined(found, range(len(names))).norm()), clip_norm, which)
     decay, rest = _multiple(theirs - mine, at)
     if rest < _FIT:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dataval.training.optimizers import SGD, Adam, AdamW, Optimizer
+from dataval.training.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from dataval.training.tape import Setting
 
 __all__ = ["Watched", "unwrapped"]
@@ -60,15 +60,45 @@ def _adam(group: Group) -> dict[str, float]:
     }
 
 
+def _nadam(group: Group) -> dict[str, float]:
+    return _adam(group) | {"momentum_decay": group["momentum_decay"]}
+
+
+def _rmsprop(group: Group) -> dict[str, float]:
+    return {
+        "learning_rate": group["lr"],
+        "alpha": group["alpha"],
+        "epsilon": group["eps"],
+        "momentum": group["momentum"],
+        "weight_decay": group["weight_decay"],
+    }
+
+
+def _adagrad(group: Group) -> dict[str, float]:
+    return {
+        "learning_rate": group["lr"],
+        "learning_rate_decay": group["lr_decay"],
+        "epsilon": group["eps"],
+        "weight_decay": group["weight_decay"],
+    }
+
+
 def _adam_kind(group: Group) -> type[Optimizer]:
     return AdamW if group.get("decoupled_weight_decay") else Adam
 
 
+_DECOUPLED = {"decoupled_weight_decay": "decoupled_weight_decay"}
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _KNOWN: dict[type[torch.optim.Optimizer], _Known] = {
     torch.optim.SGD: _Known(lambda _: SGD, _sgd, ("momentum_buffer",), {"nesterov": "nesterov"}),
     torch.optim.Adam: _Known(_adam_kind, _adam, _MOMENTS, {}),
     torch.optim.AdamW: _Known(lambda _: AdamW, _adam, _MOMENTS, {}),
+    torch.optim.NAdam: _Known(lambda _: NAdam, _nadam, _MOMENTS, _DECOUPLED),
+    torch.optim.RAdam: _Known(lambda _: RAdam, _adam, _MOMENTS, _DECOUPLED),
+    torch.optim.RMSprop: _Known(
+        lambda _: RMSprop, _rmsprop, ("square_avg", "grad_avg", "momentum_buffer"), {"centered": "centered"}
+    ),
+    torch.optim.Adagrad: _Known(lambda _: Adagrad, _adagrad, ("sum",), {}),
 }
 _UNKNOWN = _Known(lambda _: SGD, lambda group: _RATE_ALONE | {"learning_rate": group.get("lr", 0.0)}, (), {})
 _RATE_ALONE = dict.fromkeys(SGD.hyperparameters, 0.0)
@@ -155,6 +185,15 @@ class Watched:
 
     def _fixed(self, group: Group) -> dict[str, Any]:
         return {ours: group[theirs] for ours, theirs in self._known.fixed.items()}
+
+    def _slot_names(self, n_slots: int) -> set[str]:
+        """Return those that there are: a mean only where centered, a buffer only where there is momentum."""
+        if len(self._known.slots) == n_slots or not n_slots:
+            return set(self._known.slots[:n_slots])
+        group = self.optimizer.param_groups[0]
+        without = {"grad_avg"} - ({"grad_avg"} if group.get("centered") else set())
+        without |= set() if any(g.get("momentum") for g in self.optimizer.param_groups) else {"momentum_buffer"}
+        return set(self._known.slots) - without
 
     def _slot(self, parameter: Tensor, name: str) -> Tensor:
         found = self.optimizer.state.get(parameter, {}).get(name)

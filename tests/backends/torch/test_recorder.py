@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import dataval as dv
 from dataval.errors import InvalidDataError, InvalidModelError, RecordingWarning, RunMismatchError
 from dataval_torch import Recorder
-from tests.backends.torch.user_loop import N, SAMPLES, X, X_VAL, Y, Y_VAL, Script, mlp
+from tests.backends.torch.user_loop import SAMPLES, X_VAL, Y_VAL, N, Script, X, Y, mlp
 
 
 def sgd(groups):

@@ -108,8 +108,8 @@ def test_derivative_of_the_first_update_at_a_zero_gradient():
     [
         ({"learning_rate": -1e-3}, "learning_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
-        ({"betas": (0.9, 1.0)}, r"betas must lie in \[0, 1\)"),
-        ({"betas": (-0.1, 0.9)}, r"betas must lie in \[0, 1\)"),
+        ({"betas": (0.9, 1.0)}, "betas"),
+        ({"betas": (-0.1, 0.9)}, "betas"),
         ({"betas": (float("nan"), 0.9)}, "betas"),
         ({"betas": (0.9,)}, "betas"),
         ({"epsilon": 0.0}, "epsilon"),
