@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.of_run import RunValuator
 from dataval.training.program import Program, State
 
@@ -43,5 +43,5 @@ class StateValuator(RunValuator):
     needs: ClassVar[str] = "states of a training run"
 
     @abstractmethod
-    def _score(self, source: States, validation: Data) -> NDArray[np.float64]:
+    def _score(self, source: States, validation: Samples) -> NDArray[np.float64]:
         """Return the value of every training sample, shape ``(N,)``."""

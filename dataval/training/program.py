@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend
 from dataval.backend.second_order import check_second_order
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.training.config import Training
 from dataval.training.optimizers import Slots, clip_by_norm, clip_by_norm_vjp
 from dataval.training.plan import Plan
@@ -57,7 +57,7 @@ class Program:
     Parameters
     ----------
     backend : Backend
-    data : Data
+    data : Samples
     training : Training
     plan : Plan
     weights : ndarray of float64, shape (N,)
@@ -67,7 +67,7 @@ class Program:
     def __init__(
         self,
         backend: Backend,
-        data: Data,
+        data: Samples,
         training: Training,
         plan: Plan,
         weights: NDArray[np.float64],
