@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -18,7 +19,7 @@ from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
-from dataval.backend.targets import check_named_targets
+from dataval.backend.targets import check_all_targets, check_named_targets
 from dataval.backend.trial import (
     check_export,
     check_losses,
@@ -27,7 +28,7 @@ from dataval.backend.trial import (
     warn_ignored,
     warn_unused,
 )
-from dataval.data import Data
+from dataval.data import Data, Samples
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval_tensorflow.batches import Batch, TensorFlowBatches
 from dataval_tensorflow.cache import cache_key
@@ -41,7 +42,7 @@ from dataval_tensorflow.losses import check_returned, of_outputs, per_sample_los
 from dataval_tensorflow.model.functional import Caller, FunctionalModel, choose_device, make_caller
 from dataval_tensorflow.model.layers import differentiable_operations, uses_onednn
 from dataval_tensorflow.model.parameters import Named
-from dataval_tensorflow.model.randomness import seeded
+from dataval_tensorflow.model.randomness import drawn_state, seeded
 from dataval_tensorflow.model.settings import ignored_settings
 from dataval_tensorflow.own_loss import check_own_loss
 
@@ -168,6 +169,11 @@ class TensorFlowBackend(Backend):
         """Seed Keras's and TensorFlow's generators."""
         return seeded(seed)
 
+    @classmethod
+    def random_state(cls) -> str:
+        """Return the state of the generator of TensorFlow's operations."""
+        return drawn_state()
+
     def check_example(self, example: Data) -> None:
         """Check what is wrong with samples rather than with the model, which others may have been run on."""
         batch = self.batches(example).take(np.arange(len(example)))
@@ -213,16 +219,16 @@ class TensorFlowBackend(Backend):
             self._check_export(exported, parameters, buffers)
         return exported
 
-    def batches(self, data: Data) -> TensorFlowBatches:
+    def batches(self, data: Samples) -> TensorFlowBatches:
         """Return data from which batches are taken."""
         dtype, loss = self.model.dtype, self._given[0]
-        return TensorFlowBatches(data, self.model.device, dtype, target_dtype(loss, data.targets, dtype))
+        return TensorFlowBatches(data, self.model.device, dtype, partial(target_dtype, loss, dtype=dtype))
 
-    def check_targets(self, data: Data) -> None:
+    def check_targets(self, data: Samples) -> None:
         """Raise if targets don't fit a named loss."""
         batch = self.batches(data).take(np.arange(min(len(data), 2)))
         outputs = self.predict(*self.initial(), batch)
-        check_named_targets(self._given[0], outputs, data.targets, _CLASS_AXIS)
+        check_all_targets(self._given[0], outputs, data, _CLASS_AXIS)
 
     def predict(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch) -> Any:
         """Return the outputs in evaluation mode."""
@@ -298,7 +304,7 @@ def _caller(
     model: Any, build: Callable[[], Any] | None, loss: Loss, device: str, seed: int, example: Data
 ) -> Caller:
     batches = TensorFlowBatches(
-        example, choose_device(device), tf.float32, target_dtype(loss, example.targets, tf.float32)
+        example, choose_device(device), tf.float32, partial(target_dtype, loss, dtype=tf.float32)
     )
     return make_caller(model, build, seed, batches.take(np.arange(len(example))))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from dataval.backend.losses import Loss, NamedLoss, resolve_loss
 from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
-from dataval.backend.targets import check_named_targets
+from dataval.backend.targets import check_all_targets, check_named_targets
 from dataval.backend.trial import (
     check_export,
     check_losses,
@@ -28,7 +29,7 @@ from dataval.backend.trial import (
     warn_ignored,
     warn_unused,
 )
-from dataval.data import Data
+from dataval.data import Data, Samples
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.derivatives.evaluation import TorchObjective
 from dataval_torch.derivatives.gradients import unused
@@ -154,6 +155,11 @@ class TorchBackend(Backend):
         """Seed torch's generators."""
         return seeded(seed, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
+    @classmethod
+    def random_state(cls) -> bytes:
+        """Return the state of torch's generator on the CPU, where samples are read."""
+        return torch.get_rng_state().numpy().tobytes()
+
     @property
     def signature(self) -> Signature:
         """Names and shapes of the parameters and buffers."""
@@ -184,16 +190,16 @@ class TorchBackend(Backend):
         self._check_export(exported, parameters, buffers)
         return exported
 
-    def batches(self, data: Data) -> TorchBatches:
+    def batches(self, data: Samples) -> TorchBatches:
         """Return data from which batches are taken."""
         dtype, loss = self.model.dtype, self._given[1]
-        return TorchBatches(data, self.model.device, dtype, target_dtype(loss, data.targets, dtype))
+        return TorchBatches(data, self.model.device, dtype, partial(target_dtype, loss, dtype=dtype))
 
-    def check_targets(self, data: Data) -> None:
+    def check_targets(self, data: Samples) -> None:
         """Raise if targets don't fit a named loss."""
         batch = self.batches(data).take(np.arange(min(len(data), 2)))
         outputs = self.predict(*self.initial(), batch)
-        check_named_targets(self._given[1], outputs, data.targets, _CLASS_AXIS)
+        check_all_targets(self._given[1], outputs, data, _CLASS_AXIS)
 
     @under_own_settings
     @torch.no_grad()
@@ -209,7 +215,7 @@ class TorchBackend(Backend):
         """Return a backend of the same module in float64, where module and loss take it."""
         module, loss, _, params, _, outputs = self._given
         arrays = batch.map(lambda leaf: leaf.cpu().numpy())  # type: ignore[arg-type, return-value]
-        example = Data(arrays.inputs, arrays.targets)  # type: ignore[arg-type]
+        example = Data(arrays.inputs, arrays.targets)
         twin, doubled = copy.deepcopy(module).double(), batch.map(_doubled)
         try:
             place = str(self.model.device)

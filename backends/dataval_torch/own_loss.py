@@ -17,7 +17,7 @@ from dataval_torch.model.randomness import seeded
 __all__ = ["check_own_loss", "free_leaves", "map_tensors", "tensors_of"]
 
 
-def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None:
+def check_own_loss(per_sample: PerSample, outputs: Any, targets: Any) -> None:
     """Raise if a caller's loss has parameters or a state of its own, is random, or mixes samples.
 
     Parameters
@@ -28,20 +28,20 @@ def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None
         Of a few samples. Nothing is said of outputs that aren't made of tensors with the samples along their
         first axis.
     """
-    fixed = _detached(outputs)
+    fixed, first = _detached(outputs), tensors_of(targets)[0]
 
     def losses_of(rows: NDArray[Any]) -> NDArray[Any]:
-        at = torch.from_numpy(rows).to(targets.device)
-        return to_numpy(per_sample(map_tensors(lambda leaf: leaf[at], fixed), targets[at]))
+        at = torch.from_numpy(rows).to(first.device)
+        return to_numpy(per_sample(*(map_tensors(lambda leaf: leaf[at], each) for each in (fixed, targets))))
 
-    with seeded(0, targets.device):
+    with seeded(0, first.device):
         losses = run_loss(lambda: per_sample(fixed, targets))
         if not isinstance(losses, Tensor):
             return
         if _is_made_of_tensors(fixed):
             check_closed([f"of shape {tuple(leaf.shape)}" for leaf in free_leaves(losses)], "loss")
-        if _are_rows(fixed, len(targets)):
-            check_loss_alone(losses_of, len(targets))
+        if _are_rows(fixed, len(first)):
+            check_loss_alone(losses_of, len(first))
 
 
 def free_leaves(tensor: Tensor) -> list[Tensor]:

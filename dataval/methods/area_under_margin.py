@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.of_run import RunValuator
 from dataval.objectives.logits import batch_logits, check_classifier, margins
 from dataval.training.learner import Learner
@@ -51,7 +51,7 @@ class AreaUnderMargin(RunValuator):
     def _prepare(self, program: Program) -> None:
         check_classifier(program, type(self).__name__)
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         plan = replay.run.plan
         total, seen = np.zeros(plan.n_samples), np.zeros(plan.n_samples)
         for step, logits, labels in batch_logits(replay, self.learner.progress):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.early_epoch import check_epoch, state_after
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
@@ -50,6 +50,6 @@ class GraNd(StateValuator):
     def _prepare(self, program: Program) -> None:
         check_epoch(self.epoch, program.training)
 
-    def _score(self, states: States, validation: Data) -> NDArray[np.float64]:
+    def _score(self, states: States, validation: Samples) -> NDArray[np.float64]:
         samples = TrainingSamples(states.program, state_after(states, self.epoch))
         return -np.sqrt(samples.squared_norms())

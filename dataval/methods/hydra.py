@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, ObjectiveFunction
 from dataval.checks import flag, whole_number
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.errors import ChaoticTrainingWarning
 from dataval.methods.of_run import RunValuator
 from dataval.methods.unfinished import Unfinished
@@ -101,14 +101,14 @@ class HyDRA(RunValuator):
         if flag("hessian", self.hessian):
             program.check_second_order()
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         with self._unfinished.going_on(partial(self._asked, replay, validation, None)) as parts:
             objective = self._objective(replay, validation)
             result = self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
         self._report(result)
         return result.values
 
-    def _attribute(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _attribute(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         with self._unfinished.going_on(partial(self._asked, replay, validation, self.chunk_size)) as parts:
             objective = self._objective(replay, validation)
             if objective.is_scalar:
@@ -130,11 +130,11 @@ class HyDRA(RunValuator):
         self._report(SweepResult(values, norms, max(result.stopped_at for result in results)))
         return values
 
-    def _asked(self, replay: Replay, validation: Data, chunk_size: int | None) -> Hashable:
+    def _asked(self, replay: Replay, validation: Samples, chunk_size: int | None) -> Hashable:
         """Return what tells a question from others: another run, other samples, another objective."""
         return id(replay.run), validation.fingerprint(), id(self.objective), self.hessian, chunk_size
 
-    def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:
+    def _objective(self, replay: Replay, validation: Samples) -> ValidationObjective:
         return ValidationObjective(
             replay.program.backend, validation, self.objective, self.chunk_size or CHUNK_SIZE
         )

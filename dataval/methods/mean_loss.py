@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.of_run import RunValuator
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
@@ -41,7 +41,7 @@ class MeanLoss(RunValuator):
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         losses = replay.run.losses
         seen = np.isfinite(losses)
         total = np.where(seen, losses, 0.0).sum(axis=0)

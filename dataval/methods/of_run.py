@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.registry import framework_settings
 from dataval.checks import described
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.base import DataValuator
 from dataval.methods.matching import as_validation
 from dataval.objectives.validation import check_objective
@@ -41,14 +41,14 @@ class RunValuator(DataValuator):
     learner: Learner
 
     @framework_settings()
-    def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, run: TrainingRun | None = None) -> Self:
         """Train the learner and record the run, or adopt a run recorded before.
 
         Parameters
         ----------
-        X : array, tuple of arrays or dict of arrays
-            Training inputs.
-        y : array, shape (N, ...)
+        X : array, nested tuples or dicts of arrays, data frame, or data set
+            Training inputs, or a data set that yields them with their targets; see `Learner.train`.
+        y : array, shape (N, ...), optional
             Training targets.
         run : TrainingRun, optional
             A run of the same learner on the same data, to be used instead of training again.
@@ -82,7 +82,7 @@ class RunValuator(DataValuator):
     def _prepare(self, program: Program) -> None:
         """Check what the method needs, before any training."""
 
-    def _question(self, X: Any, y: Any) -> tuple[Replay, Data]:
+    def _question(self, X: Any, y: Any) -> tuple[Replay, Samples]:
         check_is_fitted(self, "run_")
         return self._replay, as_validation(X, y, self._replay.program.data)
 

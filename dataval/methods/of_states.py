@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.of_run import RunValuator
 from dataval.training.program import Program, State
 
@@ -44,5 +44,5 @@ class StateValuator(RunValuator):
     needs_updates: ClassVar[bool] = False
 
     @abstractmethod
-    def _score(self, source: States, validation: Data) -> NDArray[np.float64]:
+    def _score(self, source: States, validation: Samples) -> NDArray[np.float64]:
         """Return the value of every training sample, shape ``(N,)``."""

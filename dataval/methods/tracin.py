@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.backend import Array, ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
@@ -121,12 +121,12 @@ class TracIn(StateValuator):
         if not isinstance(self.checkpoints, str) or self.checkpoints != "updates":
             _check_steps(self._steps(program.plan), program.plan.n_steps)
 
-    def _score(self, states: States, validation: Data) -> FloatArray:
+    def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         values = self._trace(states, "scoring", lambda state: objective.gradient(state)[0][None])
         return np.asarray(values[0])
 
-    def _attribute(self, states: States, validation: Data) -> FloatArray:
+    def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         if objective.is_scalar:
             raise TypeError(
@@ -138,7 +138,7 @@ class TracIn(StateValuator):
             found.append(self._trace(states, what, partial(_gradients, objective, chunk)))
         return np.concatenate(found)
 
-    def _objective(self, states: States, validation: Data) -> ValidationObjective:
+    def _objective(self, states: States, validation: Samples) -> ValidationObjective:
         backend = states.program.backend
         return ValidationObjective(backend, validation, self.objective, self.chunk_size or CHUNK_SIZE)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Linearization
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.errors import RunMismatchError
 from dataval.training.evidence import digest_of
 from dataval.training.plan import Plan
@@ -26,13 +26,13 @@ class Passes:
     Parameters
     ----------
     backend : Backend
-    data : Data
+    data : Samples
     plan : Plan
     weights : ndarray of float64, shape (N,) or (K, N)
         Sample weights :math:`w_j`.
     """
 
-    def __init__(self, backend: Backend, data: Data, plan: Plan, weights: NDArray[np.float64]) -> None:
+    def __init__(self, backend: Backend, data: Samples, plan: Plan, weights: NDArray[np.float64]) -> None:
         self.backend, self.plan, self.weights = backend, plan, weights
         self.batches = backend.batches(data)
         self._is_left_out = (weights == 0).reshape(-1, weights.shape[-1]).all(axis=0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Batches, Linearization
 from dataval.backend.second_order import check_second_order
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.training.config import Training
 from dataval.training.optimizers import Slots
 from dataval.training.passes import Passes
@@ -57,7 +57,7 @@ class Program:
     Parameters
     ----------
     backend : Backend
-    data : Data
+    data : Samples
     training : Training
     plan : Plan
     weights : ndarray of float64, shape (N,) or (K, N)
@@ -67,7 +67,7 @@ class Program:
     def __init__(
         self,
         backend: Backend,
-        data: Data,
+        data: Samples,
         training: Training,
         plan: Plan,
         weights: NDArray[np.float64],

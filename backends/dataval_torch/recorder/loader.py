@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from dataval.checks import described
+from dataval.data.randomness import generator_states, seeded
 from dataval.errors import InvalidDataError
-from dataval.randomness import generator_states, seeded
 
 __all__ = ["NotedBatch", "NotedCollate", "NotedSamples", "draws_randomly", "noted_batches"]
 

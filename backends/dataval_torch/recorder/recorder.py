@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from dataval import Learner, TrainingRun
 from dataval.backend.losses import Loss
+from dataval.data.parts import split
 from dataval.errors import InvalidDataError, InvalidModelError
-from dataval.parts import split
 from dataval.training.checkpoints import Checkpoints
 from dataval_torch.model.functional import own_module
 from dataval_torch.recorder.loader import NotedBatch, check_loader, draws_randomly, noted_batches
