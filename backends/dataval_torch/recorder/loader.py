@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from dataval.backend.registry import load_backend
 from dataval.checks import described
 from dataval.data.randomness import generator_states, seeded
 from dataval.errors import InvalidDataError
 
-__all__ = ["NotedBatch", "NotedCollate", "NotedSamples", "draws_randomly", "noted_batches"]
+__all__ = ["NotedBatch", "NotedCollate", "NotedLoader", "Reading", "check_loader", "noted_batch"]
 
 _N_PROBES = 8
 _NONE = -1
+
+load_backend("torch")  # so that its generators are seeded, too, in every process that reads
 
 Draw = Callable[[int], NDArray[np.int64]]
 Key = tuple[int, int]
@@ -42,37 +46,70 @@ class NotedBatch:
     item: Any
 
 
-def noted_batches(loader: DataLoader[Any], draw: Draw | None) -> Iterator[NotedBatch]:
-    """Yield one epoch of a loader's batches, in its own order, with its own workers, noting the samples.
+class Reading:
+    """How the samples of a recorded loop are read: each under a seed of its own where reading is random.
 
     Parameters
     ----------
-    loader : DataLoader
-        Of a data set whose samples have numbers.
-    draw : callable, optional
-        Returns so many new seeds, under which the samples are read; without it they are just read.
-
-    Raises
-    ------
-    InvalidDataError
-        If it isn't such a loader.
+    seed : int
     """
-    check_loader(loader)
-    twin = DataLoader(
-        NotedSamples(loader.dataset),
-        batch_sampler=_Drawn(loader.batch_sampler, draw),
-        collate_fn=NotedCollate(loader.collate_fn),
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=loader.generator,
-        prefetch_factor=loader.prefetch_factor,
-    )
-    for keys, item in twin:
-        samples, draws = keys.numpy().T
-        yield NotedBatch(samples, None if draw is None else draws, item)
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, 1])
+        self._random: dict[int, bool] = {}
+
+    def noted(self, loader: DataLoader[Any], collate: Callable[[Any], NotedCollate] | None = None) -> NotedLoader:
+        """Return a loader like another, with its order, workers and collating, that says what it reads.
+
+        Raises
+        ------
+        InvalidDataError
+            If its samples have no numbers.
+        """
+        check_loader(loader)
+        dataset = loader.dataset
+        if id(dataset) not in self._random:
+            self._random[id(dataset)] = draws_randomly(dataset)
+        draw = self._draw if self._random[id(dataset)] else None
+        return NotedLoader(
+            NotedSamples(dataset),
+            batch_sampler=_Drawn(loader.batch_sampler, draw),
+            collate_fn=(collate or NotedCollate)(loader.collate_fn),
+            num_workers=loader.num_workers,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            generator=loader.generator,
+            prefetch_factor=loader.prefetch_factor,
+        )
+
+    def _draw(self, n: int) -> NDArray[np.int64]:
+        return self._rng.integers(0, 2**62, n)
+
+
+class NotedLoader(DataLoader[Any]):
+    """A loader that yields what the one that it stands for yields, and keeps the numbers of the samples.
+
+    Attributes
+    ----------
+    read : deque of NotedBatch
+        The batches of the epoch that were yielded and not taken up yet, in order.
+    """
+
+    read: deque[NotedBatch]
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        self.read = deque()
+        for keys, item in super().__iter__():
+            self.read.append(noted_batch(keys, item))
+            yield item
+
+
+def noted_batch(keys: torch.Tensor, item: Any) -> NotedBatch:
+    """Return a batch whose samples have the keys (number, seed)."""
+    samples, draws = keys.cpu().numpy().T
+    return NotedBatch(samples, None if (draws == _NONE).all() else draws, item)
 
 
 def check_loader(loader: Any) -> None:
@@ -144,7 +181,8 @@ class NotedCollate:
     def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
         self.collate = collate
 
-    def __call__(self, found: list[tuple[Key, Any]]) -> tuple[torch.Tensor, Any]:
+    def __call__(self, found: list[tuple[Key, Any]]) -> Any:
+        """Return the keys ``(n, 2)`` and what the loader makes of the samples."""
         return torch.tensor([key for key, _ in found]), self.collate([sample for _, sample in found])
 
 
@@ -156,6 +194,11 @@ class _Drawn:
 
     def __len__(self) -> int:
         return len(self._order)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._order, name)
 
     def __iter__(self) -> Iterator[list[Key]]:
         for batch in self._order:

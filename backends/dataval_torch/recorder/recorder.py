@@ -17,7 +17,7 @@ from dataval.data.parts import split
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.checkpoints import Checkpoints
 from dataval_torch.model.functional import own_module
-from dataval_torch.recorder.loader import NotedBatch, check_loader, draws_randomly, noted_batches
+from dataval_torch.recorder.loader import NotedBatch, Reading
 from dataval_torch.recorder.optimizers import Watched, unwrapped
 from dataval_torch.recorder.session import Session
 
@@ -104,9 +104,8 @@ class Recorder:
         _check_parameters(net, inner, self._names)
         self._twin = _twin(net, self._names)
         self._loss, self._outputs, self._target = loss, outputs, target
-        self._rng = np.random.default_rng(seed)
         self._epoch, self._n_samples = -1, 0
-        self._augmented: dict[int, bool] = {}
+        self._reading = Reading(seed)
         named = dict(net.named_parameters())
         watched = Watched(inner, [named[name] for name in self._names])
         self._session = Session(
@@ -118,7 +117,7 @@ class Recorder:
             scaler=scaler,
             policy=checkpoints or Checkpoints(),
             proved=proved,
-            rng=self._rng,
+            rng=np.random.default_rng(seed),
         )
 
     @property
@@ -146,13 +145,26 @@ class Recorder:
         InvalidDataError
             If it is no such loader, or of another data set than before.
         """
-        check_loader(loader)
-        self._begin_epoch(len(loader.dataset))  # type: ignore[arg-type]
-        draw = self._draw if self._is_augmented(loader.dataset) else None
-        for found in noted_batches(loader, draw):
-            self._session.next(found, self._epoch)
-            yield found.item
-        self._session.next(None, self._epoch)
+        noted = self._reading.noted(loader)
+        self.begin_epoch(len(loader.dataset))  # type: ignore[arg-type]
+        for item in noted:
+            self.next(noted.read.popleft())
+            yield item
+        self.next(None)
+
+    def begin_epoch(self, n_samples: int) -> None:
+        """Count an epoch of so many samples; for those who call `next` themselves."""
+        if self._n_samples and n_samples != self._n_samples:
+            raise InvalidDataError(
+                f"the loader's data set has {n_samples} samples, that of the epoch before had "
+                f"{self._n_samples}: record one data set"
+            )
+        self._n_samples = n_samples
+        self._epoch += 1
+
+    def next(self, noted: NotedBatch | None) -> None:
+        """Say which samples the next forward pass is of; none, so that it isn't recorded."""
+        self._session.next(noted, self._epoch)
 
     def samples(self, indices: ArrayLike, targets: Any, *, n_samples: int, epoch: int = 0) -> None:
         """Say which samples the next forward pass is of, in a loop that has no loader.
@@ -167,7 +179,7 @@ class Recorder:
         epoch : int, default 0
         """
         self._epoch, self._n_samples = epoch, n_samples
-        self._session.next(NotedBatch(_indices(indices, n_samples), None, (None, targets)), epoch)
+        self.next(NotedBatch(_indices(indices, n_samples), None, (None, targets)))
 
     def mark(self, name: str) -> None:
         """Give the present moment a name, such as "best": ``run.until(name)`` is the run up to there."""
@@ -190,23 +202,6 @@ class Recorder:
         """
         self._session.stop()
         return self._session.run(self._n_samples)
-
-    def _begin_epoch(self, n_samples: int) -> None:
-        if self._n_samples and n_samples != self._n_samples:
-            raise InvalidDataError(
-                f"the loader's data set has {n_samples} samples, that of the epoch before had "
-                f"{self._n_samples}: record one data set"
-            )
-        self._n_samples = n_samples
-        self._epoch += 1
-
-    def _is_augmented(self, dataset: Any) -> bool:
-        if id(dataset) not in self._augmented:
-            self._augmented[id(dataset)] = draws_randomly(dataset)
-        return self._augmented[id(dataset)]
-
-    def _draw(self, n: int) -> NDArray[np.int64]:
-        return self._rng.integers(0, 2**62, n)
 
     def _split(self, item: Any) -> tuple[Any, Any]:
         return split(item, self._target, "loop's")

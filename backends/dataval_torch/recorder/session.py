@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dataval import Learner, TrainingRun
 from dataval.backend.losses import describe_loss
-from dataval.data import Data, to_numpy
+from dataval.data import Data, first_leaf, map_leaves, to_numpy
 from dataval.errors import InvalidDataError, RecordingWarning
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.evidence import digest_of
@@ -187,13 +187,13 @@ class Session:
         return Batch(inputs.inputs, self._converted_targets(batch.targets, loss, dtype))
 
     def _converted_targets(self, targets: Any, loss: Any, dtype: torch.dtype) -> Any:
-        few = to_numpy(targets[:1])
-        return targets.to(self._backend.model.device, target_dtype(loss, few, dtype))
+        device = self._backend.model.device
+        return map_leaves(lambda leaf: leaf.to(device, target_dtype(loss, to_numpy(leaf[:1]), dtype)), targets)
 
     def _check_call(self, batch: Batch, inputs: Any) -> None:
         """Look at what would make a pass another one when it is done again."""
         assert self._noted is not None
-        n = len(_first(batch.inputs))
+        n = len(first_leaf(batch.inputs))
         if n != len(self._noted.samples):
             raise InvalidDataError(
                 f"the model is called with {n} samples, while the loader's batch has {len(self._noted.samples)}: "
@@ -216,25 +216,26 @@ class Session:
     # ----------------------------------------------------------------- updates
 
     def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._tape is None:
-            return None
-        closure = kwargs.get(
-            "closure", args[1] if len(args) > 1 else args[0] if args and callable(args[0]) else None
-        )
-        if closure is None:
+        """Take the update down: now, or where the step calls the loop's closure, after that."""
+        closures = [each for each in (*args, *kwargs.values()) if callable(each) and each is not optimizer]
+        if not closures:
             self._take_down()
             return None
 
         def then_taken_down() -> Any:
-            found = closure()
+            found = closures[0]()
             self._take_down()
             return found
 
-        kept = tuple(then_taken_down if arg is closure else arg for arg in args)
-        return kept, {key: then_taken_down if arg is closure else arg for key, arg in kwargs.items()}
+        def wrapped(each: Any) -> Any:
+            return then_taken_down if each is closures[0] else each
+
+        return tuple(map(wrapped, args)), {key: wrapped(each) for key, each in kwargs.items()}
 
     def _take_down(self) -> None:
         """Take down what the optimizer is about to do."""
+        if self._tape is None:
+            return
         self._check_unchanged()
         passes = [each for each in self._pending if each.is_back or len(each.buffers)]
         self._pending = []
@@ -335,11 +336,6 @@ def _noted(each: Pass, found: Coefficients) -> NotedPass:
 
 
 def _numpy(batch: Batch) -> tuple[Any, Any]:
-    arrays = batch.map(lambda leaf: to_numpy(leaf))  # type: ignore[arg-type, return-value]
-    return arrays.inputs, arrays.targets
+    return map_leaves(to_numpy, batch.inputs), map_leaves(to_numpy, batch.targets)
 
 
-def _first(inputs: Any) -> Any:
-    if isinstance(inputs, dict):
-        return next(iter(inputs.values()))
-    return inputs[0] if isinstance(inputs, tuple) else inputs
