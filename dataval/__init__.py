@@ -18,7 +18,7 @@ from dataval._moved import find_moved as _find_moved
 
 if TYPE_CHECKING:
     from dataval import datasets, errors, evaluation, noise, plotting, solvers
-    from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+    from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, TokenCrossEntropy
     from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
     from dataval.evaluation.compare import compare
     from dataval.methods.area_under_margin import AreaUnderMargin
@@ -81,6 +81,7 @@ __all__ = [
     "RMSprop",
     "RandomValues",
     "StepSchedule",
+    "TokenCrossEntropy",
     "TracIn",
     "Training",
     "TrainingInterrupted",
@@ -95,7 +96,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError"),
+    "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError", "TokenCrossEntropy"),
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (

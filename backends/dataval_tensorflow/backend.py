@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from dataval.backend import Arrays, Backend, ObjectiveFunction, Signature
-from dataval.backend.losses import Loss, NamedLoss, resolve_loss
+from dataval.backend.losses import Loss, NamedLoss, TokenCrossEntropy, resolve_loss
+from dataval.backend.outputs import natural_output
 from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
@@ -38,7 +39,7 @@ from dataval_tensorflow.derivatives.loss import TensorFlowLoss
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal
 from dataval_tensorflow.derivatives.second_order import inexact_layer
 from dataval_tensorflow.derivatives.tracing import call, compiled
-from dataval_tensorflow.losses import check_returned, of_outputs, per_sample_loss, target_dtype
+from dataval_tensorflow.losses import check_returned, of_outputs, per_sample_loss, target_dtype, token_losses
 from dataval_tensorflow.model.functional import Caller, FunctionalModel, choose_device, make_caller
 from dataval_tensorflow.model.layers import differentiable_operations, uses_onednn
 from dataval_tensorflow.model.parameters import Named
@@ -120,12 +121,20 @@ class TensorFlowBackend(Backend):
     ) -> None:
         self._given = loss, device, params, example, outputs
         self._per_sample = per_sample_loss(loss)
-        self.model = FunctionalModel(caller, params, choose_device(device), outputs)
+        read = outputs or (natural_output if isinstance(resolve_loss(loss), NamedLoss) else None)
+        self.model = FunctionalModel(caller, params, choose_device(device), read)
         self.arrays = TensorFlowArrays(self.model.dtype, self.model.device)
         self._rehearsal = Rehearsal(self.model, self._explore(example))
         self.loss = TensorFlowLoss(self.arrays, self.model, self._per_sample, self._rehearsal)
         self._predict = compiled(self._outputs)
         self._objectives: Recent[TensorFlowObjective] = Recent()
+
+    def token_loss(self) -> TensorFlowLoss | None:
+        """Return the loss token by token."""
+        loss = resolve_loss(self._given[0])
+        if not isinstance(loss, TokenCrossEntropy):
+            return None
+        return TensorFlowLoss(self.arrays, self.model, partial(token_losses, loss), self._rehearsal)
 
     @classmethod
     def handles(cls, model: Any) -> bool:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from dataval.backend import Arrays, Backend, ObjectiveFunction, Signature
 from dataval.backend.frameworks_losses import in_our_order
 from dataval.backend.loss_trial import check_closed
-from dataval.backend.losses import Loss, NamedLoss, resolve_loss
+from dataval.backend.losses import Loss, NamedLoss, TokenCrossEntropy, resolve_loss
+from dataval.backend.outputs import natural_output
 from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
@@ -36,7 +37,7 @@ from dataval_torch.derivatives.gradients import unused
 from dataval_torch.derivatives.loss import TorchLoss
 from dataval_torch.derivatives.rehearsal import Rehearsal
 from dataval_torch.derivatives.second_order import inexact_layer
-from dataval_torch.losses import check_tied, per_sample_loss, target_dtype
+from dataval_torch.losses import check_tied, per_sample_loss, target_dtype, token_losses
 from dataval_torch.model.functional import FunctionalModel, choose_device, own_module
 from dataval_torch.model.layers import own_modes, own_settings, under_own_settings
 from dataval_torch.model.randomness import seeded
@@ -103,7 +104,8 @@ class TorchBackend(Backend):
 
     def _set_up(self) -> None:
         module, loss, device, params, example, outputs = self._given
-        self.model = FunctionalModel(copy.deepcopy(module), params, choose_device(device, module), outputs)
+        read = outputs or (natural_output if isinstance(resolve_loss(loss), NamedLoss) else None)
+        self.model = FunctionalModel(copy.deepcopy(module), params, choose_device(device, module), read)
         self.arrays = TorchArrays(self.model.dtype, self.model.device)
         self.per_sample = per_sample_loss(loss, self.model.parameters)
         self._rehearsal = Rehearsal(self.model, self._first_run(example))
@@ -210,6 +212,13 @@ class TorchBackend(Backend):
     def objective(self, function: ObjectiveFunction | None = None) -> TorchObjective:
         """Return an objective in evaluation mode."""
         return self._objectives.get(id(function), function, lambda: self._make_objective(function))
+
+    def token_loss(self) -> TorchLoss | None:
+        """Return the loss token by token."""
+        loss = resolve_loss(self._given[1])
+        if not isinstance(loss, TokenCrossEntropy):
+            return None
+        return TorchLoss(self.arrays, self.model, partial(token_losses, loss), self._rehearsal)
 
     def in_double(self, batch: Batch) -> tuple[TorchBackend, Batch] | None:
         """Return a backend of the same module in float64, where module and loss take it."""

@@ -399,6 +399,13 @@ class Backend(ABC):
     def objective(self, function: ObjectiveFunction | None = None) -> Objective:
         """Return an objective in evaluation mode; None stands for the loss."""
 
+    def token_loss(self) -> TrainingLoss | None:
+        """Return the loss token by token: `losses` and `slope` give ``(n, L)``, which sum to the samples' ``(n,)``.
+
+        None where the loss is no sum over tokens.
+        """
+        return None
+
     def in_double(self, batch: Any) -> tuple[Backend, Any] | None:
         """Return the same in float64, where second derivatives can be judged; None where it can't be had."""
         return None

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, Loss, NamedLoss, resolve_loss
+from dataval.backend.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    NamedLoss,
+    TokenCrossEntropy,
+    resolve_loss,
+)
 from dataval.data import Samples
 from dataval.errors import InvalidDataError, InvalidModelError
 
@@ -18,7 +25,7 @@ Shape = tuple[int, ...]
 
 def are_classes(loss: Loss) -> bool:
     """Whether a loss compares outputs with class labels."""
-    return isinstance(resolve_loss(loss), CrossEntropy)
+    return isinstance(resolve_loss(loss), CrossEntropy | TokenCrossEntropy)
 
 
 def check_all_targets(loss: Loss, outputs: Any, data: Samples, class_axis: int) -> None:
@@ -74,7 +81,9 @@ def check_named_targets(loss: Loss, outputs: Any, targets: Any, class_axis: int,
             "pass a function (outputs, targets) -> one number a sample as the loss"
         )
     shape = tuple(map(int, outputs.shape))
-    if isinstance(resolved, CrossEntropy):
+    if isinstance(resolved, TokenCrossEntropy):
+        _check_tokens(resolved, shape, targets, start)
+    elif isinstance(resolved, CrossEntropy):
         _check_classes(resolved, shape, targets, class_axis, start)
     else:
         _check_same_shape(resolved, shape, targets)
@@ -109,6 +118,18 @@ def _check_classes(
         raise InvalidModelError(
             f"class_weights has {len(loss.class_weights)} entries, but the model has {n_classes} outputs"
         )
+
+
+def _check_tokens(loss: TokenCrossEntropy, outputs: Shape, targets: NDArray[Any], start: int) -> None:
+    if targets.dtype.kind not in "iu" or targets.ndim != 2:
+        raise InvalidDataError(
+            f"token_cross_entropy needs integer labels (n, tokens), but y is {targets.dtype}{targets.shape}"
+        )
+    if len(outputs) != 3:
+        raise InvalidModelError(
+            f"token_cross_entropy needs outputs of shape (n, tokens, classes), the model returned {outputs}"
+        )
+    _check_label_range(np.where(targets == loss.ignore_index, 0, targets), outputs[-1], start)
 
 
 def _check_label_range(targets: NDArray[Any], n_classes: int, start: int) -> None:

@@ -71,7 +71,7 @@ def measure(
 
 def _fitted(losses: Tensor, mine: Tensor, theirs: Tensor, dtype: torch.dtype) -> Coefficients:
     """Fit one coefficient to all samples, or else one to each."""
-    tolerance = 1e-10 if dtype == torch.float64 else 1e-5
+    tolerance = 1e-6 if dtype == torch.float64 else 1e-5
     size, products, squares = theirs.norm(), (mine * theirs).sum(1), (mine * mine).sum(1)
     total = squares.sum()
     if not (size > 0 and total > 0):

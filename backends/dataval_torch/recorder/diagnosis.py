@@ -50,8 +50,9 @@ def explain_gradient(
     mine, theirs, at = (_joined(arrays, bad) for arrays in (expected, found, parameters))
     which = _named(names, bad)
     factor, rest = _multiple(theirs, mine)
-    if (rest < _FIT and len(bad) > 1) or (rest < _FIT and len(names) == 1):
-        return _explain_factor(factor, float(_joined(found, range(len(names))).norm()), clip_norm, which)
+    if rest < _FIT and abs(factor - 1) > _FIT and (len(bad) > 1 or len(names) == 1):
+        norm = float(_joined(found, range(len(names))).norm())
+        return _explain_factor(factor, norm, clip_norm, which)
     decay, rest = _multiple(theirs - mine, at)
     if rest < _FIT:
         return (
@@ -133,7 +134,10 @@ def explain_change(names: Sequence[str], before: Sequence[Tensor], now: Sequence
 
 def _explain_factor(factor: float, norm: float, clip_norm: float | None, which: str) -> str:
     if clip_norm is not None and factor > 1:
-        return f"clip_norm={clip_norm} was given, but the loop does not clip so: the gradients are longer"
+        return (
+            f"clip_norm={clip_norm} was given, but the loop does not clip so: its gradients are {factor:.6g} times those "
+            f"that are clipped, with a norm of {norm:.6g}"
+        )
     exponent = log2(factor) if factor > 0 else 0.5
     if abs(exponent) >= 3 and abs(exponent - round(exponent)) < 1e-3:
         return (

@@ -58,7 +58,7 @@ class Reading:
         self._rng = np.random.default_rng([seed, 1])
         self._random: dict[int, bool] = {}
 
-    def noted(self, loader: DataLoader[Any], collate: Callable[[Any], NotedCollate] | None = None) -> NotedLoader:
+    def noted(self, loader: DataLoader[Any]) -> NotedLoader:
         """Return a loader like another, with its order, workers and collating, that says what it reads.
 
         Raises
@@ -66,15 +66,10 @@ class Reading:
         InvalidDataError
             If its samples have no numbers.
         """
-        check_loader(loader)
-        dataset = loader.dataset
-        if id(dataset) not in self._random:
-            self._random[id(dataset)] = draws_randomly(dataset)
-        draw = self._draw if self._random[id(dataset)] else None
         return NotedLoader(
-            NotedSamples(dataset),
-            batch_sampler=_Drawn(loader.batch_sampler, draw),
-            collate_fn=(collate or NotedCollate)(loader.collate_fn),
+            NotedSamples(loader.dataset),
+            batch_sampler=self._drawn(loader),
+            collate_fn=NotedCollate(loader.collate_fn),
             num_workers=loader.num_workers,
             pin_memory=loader.pin_memory,
             timeout=loader.timeout,
@@ -83,6 +78,24 @@ class Reading:
             generator=loader.generator,
             prefetch_factor=loader.prefetch_factor,
         )
+
+    def number(self, loader: DataLoader[Any], collate: Callable[[Any], NotedCollate]) -> None:
+        """Make a loader itself read by number, its batches put together by what `collate` makes of its collating.
+
+        For loaders of classes that do more than load.
+        """
+        order = self._drawn(loader)
+        loader.collate_fn = collate(loader.collate_fn)
+        object.__setattr__(loader, "batch_sampler", order)  # which a loader allows before it is made alone
+        object.__setattr__(loader, "dataset", NotedSamples(loader.dataset))
+
+    def _drawn(self, loader: DataLoader[Any]) -> _Drawn:
+        """Return a loader's batches of keys, or raise if its samples have no numbers."""
+        check_loader(loader)
+        dataset = loader.dataset
+        if id(dataset) not in self._random:
+            self._random[id(dataset)] = draws_randomly(dataset)
+        return _Drawn(loader.batch_sampler, self._draw if self._random[id(dataset)] else None)
 
     def _draw(self, n: int) -> NDArray[np.int64]:
         return self._rng.integers(0, 2**62, n)
