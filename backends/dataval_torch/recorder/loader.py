@@ -66,9 +66,10 @@ class Reading:
         InvalidDataError
             If its samples have no numbers.
         """
+        order = self._drawn(loader)
         return NotedLoader(
             NotedSamples(loader.dataset),
-            batch_sampler=self._drawn(loader),
+            batch_sampler=order,
             collate_fn=NotedCollate(loader.collate_fn),
             num_workers=loader.num_workers,
             pin_memory=loader.pin_memory,

@@ -18,17 +18,16 @@ from dataval.errors import InvalidDataError, RecordingWarning
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.evidence import digest_of
 from dataval.training.program import State
+from dataval.training.prover import Observed, ObservedPass, Prover, tolerance_of
 from dataval.training.tape import NotedPass, Setting, Tape
 from dataval_torch.backend import TorchBackend
 from dataval_torch.batches import Batch
 from dataval_torch.losses import target_dtype
 from dataval_torch.model.randomness import generator_states, put_back, seed_all
 from dataval_torch.recorder.coefficients import Coefficients, measure
-from dataval_torch.recorder.diagnosis import explain_change
 from dataval_torch.recorder.loader import NotedBatch
 from dataval_torch.recorder.optimizers import Watched, flat
 from dataval_torch.recorder.passes import Pass, PassWatch, batch_of
-from dataval_torch.recorder.proof import Observed, Prover, tolerance_of
 
 __all__ = ["Session"]
 
@@ -262,15 +261,18 @@ class Session:
         if noted:
             self._tape.add_update(noted, setting, self._epoch, after)
             if gradient is not None:
-                pairs = [(each, c.values) for each, c in zip(passes, found, strict=True)]
-                self._prove(Observed(pairs, setting, counts, gradient, before, after))
+                again = [
+                    ObservedPass(each.batch, to_numpy(c.values), each.seed, each.buffers)
+                    for each, c in zip(passes, found, strict=True)
+                ]
+                self._prove(Observed(again, setting, counts, gradient, before, after))
 
     def _measured(self, each: Pass) -> Coefficients:
         """Find a pass's coefficients."""
         targets = each.batch.targets
         scale = 1.0 if self._scaler is None else float(self._scaler.get_scale())
         found = measure(self._backend.per_sample, each.outputs, each.arrived(), targets, scale)
-        if found.residual > 10 * tolerance_of(self._values):
+        if found.residual > 10 * tolerance_of(to_numpy(self._values)):
             self._note(
                 "the loop's loss is not a weighted sum of the losses that the recorder was given: what reaches the "
                 f"outputs differs by {found.residual:.1e} (relative)"
@@ -299,9 +301,7 @@ class Session:
         now = self._watched.values()
         if not torch.equal(now, self._values):
             assert self._tape is not None
-            split = self._prover.split
-            names = [name for name, _ in self._backend.signature.parameters]
-            self._note(explain_change(names, split(self._values), split(now), self._tape.n_updates))
+            self._note(self._prover.explain_change(self._values, now, self._tape.n_updates))
             self._values = now
 
     def _note(self, problem: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import log2
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from torch import Tensor
 
 from dataval.training.optimizers import Adam, AdamW, Optimizer
 from dataval.training.tape import Setting
@@ -19,15 +20,16 @@ __all__ = ["explain_change", "explain_gradient", "explain_step"]
 _FIT = 1e-3  # what of a difference may remain for a reason to be named
 _SAID_NAMES = 3
 
-Step = Callable[[Optimizer, Setting], Tensor]
+FloatArray = NDArray[Any]
+Step = Callable[[Optimizer, Setting], FloatArray]
 
 
 def explain_gradient(
     names: Sequence[str],
-    expected: Sequence[Tensor],
-    found: Sequence[Tensor],
-    parameters: Sequence[Tensor],
-    previous: Sequence[Tensor] | None,
+    expected: Sequence[FloatArray],
+    found: Sequence[FloatArray],
+    parameters: Sequence[FloatArray],
+    previous: Sequence[FloatArray] | None,
     clip_norm: float | None,
     tolerance: float,
 ) -> str:
@@ -37,9 +39,9 @@ def explain_gradient(
     ----------
     names : sequence of str
         Of the parameter arrays, as the others are in order.
-    expected, found, parameters : sequence of Tensor
+    expected, found, parameters : sequence of ndarray
         The gradients of the losses (clipped, where the recorder was told so), those used, and where.
-    previous : sequence of Tensor, optional
+    previous : sequence of ndarray, optional
         What the optimizer used when it was last looked at.
     clip_norm : float or None
         What the recorder was told.
@@ -51,7 +53,7 @@ def explain_gradient(
     which = _named(names, bad)
     factor, rest = _multiple(theirs, mine)
     if rest < _FIT and abs(factor - 1) > _FIT and (len(bad) > 1 or len(names) == 1):
-        norm = float(_joined(found, range(len(names))).norm())
+        norm = _norm(_joined(found, range(len(names))))
         return _explain_factor(factor, norm, clip_norm, which)
     decay, rest = _multiple(theirs - mine, at)
     if rest < _FIT:
@@ -61,8 +63,8 @@ def explain_gradient(
         )
     if previous is not None and _multiple(theirs - mine, _joined(previous, bad))[1] < _FIT:
         return "the gradients of an earlier update were not zeroed: call optimizer.zero_grad() once an update"
-    bound = float(theirs.abs().max())
-    if _alike(mine.clamp(-bound, bound), theirs, tolerance):
+    bound = float(np.abs(theirs).max())
+    if _alike(mine.clip(-bound, bound), theirs, tolerance):
         return f"the gradients are clipped by value (to {bound:.4g}), which can't be done again: clip by norm"
     return (
         f"the gradients of {which} are not those of the samples' losses: the loop's loss has other terms, the loss "
@@ -74,8 +76,8 @@ def explain_step(
     optimizer: Optimizer,
     setting: Setting,
     step: Step,
-    after: Tensor,
-    moved: Tensor,
+    after: FloatArray,
+    mine: FloatArray,
     names: Sequence[str],
     sizes: Sequence[int],
 ) -> str:
@@ -88,20 +90,19 @@ def explain_step(
         What it was told.
     step : callable
         (optimizer, setting) -> parameters and slots after the update, ``(1 + n_slots, P)``.
-    after, moved : Tensor
-        Those of the loop, and how far they are from those before.
+    after, mine : ndarray
+        Those of the loop, and those that the options give.
     names, sizes : sequence
         Of the parameter arrays.
     """
-    mine = step(optimizer, setting)
     spans = np.cumsum([0, *sizes])
-    parts = [slice(start, stop) for start, stop in zip(spans[:-1], spans[1:], strict=True)]
-    scale = float((after - mine).norm())
-    bad = [i for i, part in enumerate(parts) if float((after[:, part] - mine[:, part]).norm()) > 1e-3 * scale]
+    parts = [slice(start, stop) for start, stop in pairwise(spans)]
+    scale = _norm(after - mine)
+    bad = [i for i, part in enumerate(parts) if _norm(after[:, part] - mine[:, part]) > _FIT * scale]
     which = _named(names, bad)
 
-    def distance(found: Tensor) -> float:
-        return float(sum(float((found[:, parts[i]] - after[:, parts[i]]).norm()) for i in bad))
+    def distance(found: FloatArray) -> float:
+        return sum(_norm(found[:, parts[i]] - after[:, parts[i]]) for i in bad)
 
     for other in _alternatives(optimizer):
         if distance(step(other, setting)) < _FIT * scale:
@@ -122,9 +123,9 @@ def explain_step(
     )
 
 
-def explain_change(names: Sequence[str], before: Sequence[Tensor], now: Sequence[Tensor], step: int) -> str:
+def explain_change(names: Sequence[str], before: Sequence[FloatArray], now: Sequence[FloatArray], step: int) -> str:
     """Say how parameters were changed between two updates."""
-    bad = [i for i in range(len(names)) if not torch.equal(before[i], now[i])]
+    bad = [i for i in range(len(names)) if not np.array_equal(before[i], now[i])]
     factor, rest = _multiple(_joined(now, bad), _joined(before, bad))
     what = f"the parameters {_named(names, bad)} were changed outside of the optimizer after update {step}"
     if rest < 1e-6:
@@ -187,21 +188,21 @@ def _with(setting: Setting, arrays: Sequence[int], name: str, value: float) -> S
     return replace(setting, values=tuple(values), groups=tuple(groups))
 
 
-def _multiple(found: Tensor, of: Tensor) -> tuple[float, float]:
+def _multiple(found: FloatArray, of: FloatArray) -> tuple[float, float]:
     """Return the multiple of a vector that is nearest to another, and what remains, relative to it."""
-    square, size = float(of @ of), float(found.norm())
+    square, size = float(of @ of), _norm(found)
     if square == 0 or size == 0:
         return 0.0, 1.0
     factor = float(found @ of) / square
-    return factor, float((found - factor * of).norm()) / size
+    return factor, _norm(found - factor * of) / size
 
 
-def _alike(found: Tensor, expected: Tensor, tolerance: float) -> bool:
-    return float((found - expected).norm()) <= tolerance * max(float(found.norm()), float(expected.norm()))
+def _alike(found: FloatArray, expected: FloatArray, tolerance: float) -> bool:
+    return _norm(found - expected) <= tolerance * max(_norm(found), _norm(expected))
 
 
-def _joined(arrays: Sequence[Tensor], which: Sequence[int]) -> Tensor:
-    return torch.cat([arrays[i].reshape(-1).double() for i in which])
+def _joined(arrays: Sequence[FloatArray], which: Sequence[int]) -> FloatArray:
+    return np.concatenate([arrays[i].reshape(-1).astype(np.float64) for i in which])
 
 
 def _named(names: Sequence[str], which: Sequence[int]) -> str:
@@ -209,3 +210,7 @@ def _named(names: Sequence[str], which: Sequence[int]) -> str:
         return "all parameters"
     said = ", ".join(names[i] for i in which[:_SAID_NAMES])
     return said if len(which) <= _SAID_NAMES else f"{said} and {len(which) - _SAID_NAMES} more"
+
+
+def _norm(array: FloatArray) -> float:
+    return float(np.linalg.norm(array))
