@@ -120,12 +120,12 @@ class TensorFlowBackend(Backend):
         outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self._given = loss, device, params, example, outputs
-        self._per_sample = per_sample_loss(loss)
+        self.per_sample = per_sample_loss(loss)
         read = outputs or (natural_output if isinstance(resolve_loss(loss), NamedLoss) else None)
         self.model = FunctionalModel(caller, params, choose_device(device), read)
         self.arrays = TensorFlowArrays(self.model.dtype, self.model.device)
         self._rehearsal = Rehearsal(self.model, self._explore(example))
-        self.loss = TensorFlowLoss(self.arrays, self.model, self._per_sample, self._rehearsal)
+        self.loss = TensorFlowLoss(self.arrays, self.model, self.per_sample, self._rehearsal)
         self._predict = compiled(self._outputs)
         self._objectives: Recent[TensorFlowObjective] = Recent()
 
@@ -270,7 +270,7 @@ class TensorFlowBackend(Backend):
 
     def _make_objective(self, function: ObjectiveFunction | None) -> TensorFlowObjective:
         fast = self.loss.can_be_vectorised
-        value = self._per_sample if function is None else of_outputs(function)
+        value = self.per_sample if function is None else of_outputs(function)
         return TensorFlowObjective(self.arrays, self.model, value, self._rehearsal, fast=fast)
 
     def _check_export(self, exported: Any, parameters: tf.Tensor, buffers: tf.Tensor) -> None:
@@ -288,7 +288,7 @@ class TensorFlowBackend(Backend):
         check_named_targets(self._given[0], outputs, example.targets, _CLASS_AXIS)
         if not isinstance(resolve_loss(self._given[0]), NamedLoss):
             with tf.device(self.model.device):
-                check_own_loss(self._per_sample, outputs, batch.targets)
+                check_own_loss(self.per_sample, outputs, batch.targets)
         losses_of, leaves = self._example_losses(batch), self.model.leaves()
         losses = self.arrays.to_numpy(check_returned(losses_of(leaves)))
         check_losses(losses, len(batch))
@@ -301,7 +301,7 @@ class TensorFlowBackend(Backend):
 
         def losses(leaves: Named) -> tf.Tensor:
             with tf.device(self.model.device), differentiable_operations():
-                return self._per_sample(self.model.outputs_of(leaves, batch), batch.targets)
+                return self.per_sample(self.model.outputs_of(leaves, batch), batch.targets)
 
         return losses
 

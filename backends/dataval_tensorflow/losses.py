@@ -24,7 +24,15 @@ from dataval.backend.losses import (
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
-__all__ = ["PerSample", "check_returned", "check_tensor", "of_outputs", "per_sample_loss", "target_dtype", "token_losses"]
+__all__ = [
+    "PerSample",
+    "check_returned",
+    "check_tensor",
+    "of_outputs",
+    "per_sample_loss",
+    "target_dtype",
+    "token_losses",
+]
 
 PerSample = Callable[[Any, tf.Tensor], tf.Tensor]
 
@@ -109,7 +117,9 @@ def token_losses(loss: TokenCrossEntropy, outputs: tf.Tensor, targets: tf.Tensor
     """Return what each token contributes to its sample's loss, ``(n, L)``; 0 for those that don't count."""
     labels = targets
     if loss.shift:
-        labels = tf.concat([targets[:, 1:], tf.fill(tf.shape(targets[:, :1]), tf.cast(loss.ignore_index, targets.dtype))], 1)
+        labels = tf.concat(
+            [targets[:, 1:], tf.fill(tf.shape(targets[:, :1]), tf.cast(loss.ignore_index, targets.dtype))], 1
+        )
     counts = labels != loss.ignore_index
     safe = tf.where(counts, labels, tf.zeros_like(labels))
     shares = tf.cast(counts, outputs.dtype)

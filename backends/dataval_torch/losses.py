@@ -24,7 +24,15 @@ from dataval.backend.losses import (
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
-__all__ = ["PerSample", "check_differentiable", "check_tensor", "check_tied", "per_sample_loss", "target_dtype", "token_losses"]
+__all__ = [
+    "PerSample",
+    "check_differentiable",
+    "check_tensor",
+    "check_tied",
+    "per_sample_loss",
+    "target_dtype",
+    "token_losses",
+]
 
 PerSample = Callable[[Any, Tensor], Tensor]
 

@@ -123,7 +123,9 @@ def explain_step(
     )
 
 
-def explain_change(names: Sequence[str], before: Sequence[FloatArray], now: Sequence[FloatArray], step: int) -> str:
+def explain_change(
+    names: Sequence[str], before: Sequence[FloatArray], now: Sequence[FloatArray], step: int
+) -> str:
     """Say how parameters were changed between two updates."""
     bad = [i for i in range(len(names)) if not np.array_equal(before[i], now[i])]
     factor, rest = _multiple(_joined(now, bad), _joined(before, bad))

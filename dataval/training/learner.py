@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from dataval.backend.registry import find_model, framework_settings
 from dataval.backend.trial import check_single
 from dataval.checks import described, flag
 from dataval.data import Samples, as_data
-from dataval.errors import InvalidDataError, RunMismatchError
+from dataval.errors import IgnoredSettingWarning, InvalidDataError, RunMismatchError
 from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
@@ -259,7 +260,7 @@ class Learner(BaseEstimator):
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
                 f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"
             )
-        backend = self._make_backend(data, run.weights) if bound is None else bound.program.backend
+        backend = self._backend_of(run, data) if bound is None else bound.program.backend
         _check_same(run, "backend", run.backend, backend.name)
         _check_same(run, "model", run.signature, backend.signature)
         _check_environment(run, backend)
@@ -267,6 +268,13 @@ class Learner(BaseEstimator):
         replay.check_recording()
         self._bind(run, replay.program)
         return replay
+
+    def _backend_of(self, run: TrainingRun, data: Samples) -> Backend:
+        """Make the backend for a run; settings of a model that a loop of the user's own has used are not ignored."""
+        with warnings.catch_warnings():
+            if run.origin != "trained":
+                warnings.simplefilter("ignore", IgnoredSettingWarning)
+            return self._make_backend(data, run.weights)
 
     def _bind(self, run: TrainingRun, program: Program) -> None:
         """Let methods that adopt the run from this learner, or one like it, use its program again."""

@@ -77,9 +77,14 @@ class Prover:
     optimizer : Optimizer
         Of the loop's kind.
     clip_norm : float or None
+    slack : float, default 1
+        How many times the usual tolerance is allowed, for frameworks whose formulas differ by that much.
     """
 
-    def __init__(self, backend: Backend, optimizer: Optimizer, clip_norm: float | None) -> None:
+    def __init__(
+        self, backend: Backend, optimizer: Optimizer, clip_norm: float | None, slack: float = 1.0
+    ) -> None:
+        self._slack = slack
         self._backend, self._optimizer, self._clip_norm = backend, optimizer, clip_norm
         self._names = [name for name, _ in backend.signature.parameters]
         self._sizes = [int(np.prod(shape)) for _, shape in backend.signature.parameters]
@@ -91,7 +96,7 @@ class Prover:
         if seen.gradient is not None:
             found, previous = self._numpy(seen.gradient), self._previous
             self._previous = found
-            if not _is_near(found, expected, found):
+            if not self._is_near(found, expected, found):
                 parts = [self._split(array) for array in (expected, found, before)]
                 older = None if previous is None else self._split(previous)
                 return explain_gradient(self._names, *parts, older, self._clip_norm, tolerance_of(found))
@@ -128,7 +133,7 @@ class Prover:
             for state in (seen.after, seen.before)
         )
         moved, mine = after - before, step(self._optimizer, seen.setting)
-        if _is_near(after, mine, moved):
+        if self._is_near(after, mine, moved):
             found, length = step(self._optimizer, seen.setting, expected)[0], float(np.linalg.norm(moved[0]))
             return float(np.linalg.norm(found - after[0])) / length if length else 0.0
         return explain_step(self._optimizer, seen.setting, step, after, mine, self._names, self._sizes)
@@ -136,6 +141,12 @@ class Prover:
     def _update(self, seen: Observed, optimizer: Optimizer, clip_norm: float | None) -> Update:
         settings = single_step(seen.setting, seen.counts, optimizer)
         return Update(optimizer, clip_norm, settings, self._sizes, self._backend.arrays)
+
+    def _is_near(self, found: FloatArray, expected: FloatArray, scale: FloatArray) -> bool:
+        """Whether two agree, relative to the size of something, and to the precision of the numbers themselves."""
+        rounding = 10 * np.finfo(found.dtype).eps * float(np.linalg.norm(found))
+        allowed = self._slack * tolerance_of(found) * float(np.linalg.norm(scale)) + rounding
+        return float(np.linalg.norm(found - expected)) <= allowed
 
     def _split(self, vector: FloatArray) -> list[FloatArray]:
         return np.split(vector, np.cumsum(self._sizes)[:-1])
@@ -157,9 +168,3 @@ def single_step(setting: Setting, counts: Sequence[int], optimizer: Optimizer) -
 def tolerance_of(array: FloatArray) -> float:
     """Return the relative difference that rounding explains; losses may be computed in single precision."""
     return 1e-6 if array.dtype == np.float64 else 1e-4
-
-
-def _is_near(found: FloatArray, expected: FloatArray, scale: FloatArray) -> bool:
-    """Whether two agree, relative to the size of something, and to the precision of the numbers themselves."""
-    rounding = 10 * np.finfo(found.dtype).eps * float(np.linalg.norm(found))
-    return bool(np.linalg.norm(found - expected) <= tolerance_of(found) * np.linalg.norm(scale) + rounding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,9 +131,16 @@ class Tape:
         """Note by how much the last update, done again, missed what it gave; rounding at most."""
         self._deviations[-1] = deviation
 
-    def mark(self, name: str) -> None:
-        """Give the present moment a name."""
-        self._marks[name] = self.n_updates
+    def mark(self, name: str, step: int | None = None) -> None:
+        """Give the present moment a name, or that after so many updates, whose state is kept."""
+        self._marks[name] = self.n_updates if step is None else step
+
+    def step_of(self, parameters: NDArray[Any]) -> int | None:
+        """Return the number of updates after which the parameters were these, if that state is kept."""
+        for step, state in sorted(self._states.items(), reverse=True):
+            if np.array_equal(to_numpy(state.parameters), parameters):
+                return step
+        return None
 
     def note(self, problem: str) -> bool:
         """Note what stands in the way of doing the loop again; return whether it is new."""

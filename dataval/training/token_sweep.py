@@ -16,7 +16,13 @@ __all__ = ["token_values"]
 
 
 def token_values(
-    replay: Replay, cotangent: State, tokens: TrainingLoss, n_tokens: int, *, exact: bool, tick: Callable[[], Any]
+    replay: Replay,
+    cotangent: State,
+    tokens: TrainingLoss,
+    n_tokens: int,
+    *,
+    exact: bool,
+    tick: Callable[[], Any],
 ) -> NDArray[np.float64]:
     """Return minus the derivative in the weight of every token's loss, shape ``(N, L)``.
 
@@ -46,6 +52,8 @@ def token_values(
             slopes = tokens.slope(state.parameters, buffers, passes.batch(number), along, passes.seed(number))
             found = plan.pass_coefficients(number)[:, None] * to_numpy(slopes)
             np.subtract.at(values, plan.samples(number), found)
-        cotangent = program.pullback(cotangent, state, step)[0] if exact else program.carried(cotangent, state, step)
+        cotangent = (
+            program.pullback(cotangent, state, step)[0] if exact else program.carried(cotangent, state, step)
+        )
         tick()
     return values

@@ -85,7 +85,9 @@ class LightningRecorder(pl.Callback):
         if len(trainer.optimizers) != 1:
             raise InvalidModelError(f"one optimizer can be recorded, the module has {len(trainer.optimizers)}")
         if not self._loaders:
-            raise InvalidDataError("the trainer has made its loader before the callback: pass it to the Trainer")
+            raise InvalidDataError(
+                "the trainer has made its loader before the callback: pass it to the Trainer"
+            )
         by_norm = trainer.gradient_clip_algorithm in (None, "norm")
         self._recorder = Recorder(
             _net_of(pl_module, self._net),
@@ -104,7 +106,9 @@ class LightningRecorder(pl.Callback):
         noted = self._loaders[-1].read.popleft()
         self._recorded().next(noted)
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Stop noting: what follows may be validation."""
         self._recorded().next(None)
 
@@ -142,7 +146,9 @@ def _check(trainer: Any, module: Any) -> None:
             "training_step, or use automatic optimization"
         )
     if trainer.world_size > 1:
-        raise InvalidModelError(f"one device can be recorded, the trainer has {trainer.world_size}: use devices=1")
+        raise InvalidModelError(
+            f"one device can be recorded, the trainer has {trainer.world_size}: use devices=1"
+        )
 
 
 def _net_of(module: nn.Module, name: str | None) -> nn.Module:

@@ -262,7 +262,7 @@ class Session:
             self._tape.add_update(noted, setting, self._epoch, after)
             if gradient is not None:
                 again = [
-                    ObservedPass(each.batch, to_numpy(c.values), each.seed, each.buffers)
+                    ObservedPass(each.batch, c.values, each.seed, each.buffers)
                     for each, c in zip(passes, found, strict=True)
                 ]
                 self._prove(Observed(again, setting, counts, gradient, before, after))
@@ -306,7 +306,8 @@ class Session:
 
     def _note(self, problem: str) -> None:
         assert self._tape is not None
-        if self._tape.note(problem):
+        is_first = not self._tape.notes  # what follows from one cause is no other
+        if self._tape.note(problem) and is_first:
             warnings.warn(
                 f"this loop can't be done again, values that need its updates will be refused: {problem}",
                 RecordingWarning,
@@ -327,7 +328,7 @@ class Session:
 def _noted(each: Pass, found: Coefficients) -> NotedPass:
     return NotedPass(
         each.noted.samples,
-        to_numpy(found.values).astype(np.float64),
+        found.values,
         to_numpy(found.losses).astype(np.float64),
         each.seed,
         digest_of(*each.batch.arrays()),
@@ -337,5 +338,3 @@ def _noted(each: Pass, found: Coefficients) -> NotedPass:
 
 def _numpy(batch: Batch) -> tuple[Any, Any]:
     return map_leaves(to_numpy, batch.inputs), map_leaves(to_numpy, batch.targets)
-
-

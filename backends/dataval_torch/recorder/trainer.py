@@ -17,7 +17,9 @@ from dataval_torch.recorder.recorder import Recorder
 
 __all__ = ["TrainerRecorder"]
 
-_KEYS = "dataval_keys"  # of the batch entry that holds the samples' numbers, taken out before the model is called
+_KEYS = (
+    "dataval_keys"  # of the batch entry that holds the samples' numbers, taken out before the model is called
+)
 
 
 class TrainerRecorder:
@@ -169,5 +171,7 @@ def _loss_of(model: nn.Module) -> Loss:
     if name.endswith(("ForMaskedLM", "ForTokenClassification")):
         return TokenCrossEntropy()
     if not name.endswith(("ForSequenceClassification", "ForImageClassification", "ForMultipleChoice")):
-        raise InvalidModelError(f"{name} doesn't say what its loss is: pass it, as TrainerRecorder(trainer, loss=...)")
+        raise InvalidModelError(
+            f"{name} doesn't say what its loss is: pass it, as TrainerRecorder(trainer, loss=...)"
+        )
     return "cross_entropy"
