@@ -15,10 +15,11 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from pydoc_data.topics import topics
+
 import numpy as np
 import torch
 from _common import report
-from pydoc_data.topics import topics
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPT2Config, GPT2LMHeadModel
 

@@ -45,6 +45,7 @@ from dataval_tensorflow.model.layers import differentiable_operations, uses_oned
 from dataval_tensorflow.model.parameters import Named
 from dataval_tensorflow.model.randomness import drawn_state, seeded
 from dataval_tensorflow.model.settings import ignored_settings
+from dataval_tensorflow.model.states import read_state
 from dataval_tensorflow.own_loss import check_own_loss
 
 __all__ = ["TensorFlowBackend"]
@@ -220,6 +221,10 @@ class TensorFlowBackend(Backend):
     def initial(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the model's own parameters and buffers."""
         return self.model.parameters, self.model.buffers
+
+    def read_state(self, given: Any, what: str) -> tuple[tf.Tensor, tf.Tensor]:
+        """Read a Keras model, or the list of its weights."""
+        return read_state(self.model, given, what)
 
     def export(self, parameters: tf.Tensor, buffers: tf.Tensor) -> Any:
         """Return a copy of the caller's model with these values."""

@@ -47,6 +47,7 @@ from dataval.backend.arrays import Array, Arrays
 from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
 from dataval.data import Data, Samples
+from dataval.errors import InvalidModelError
 
 __all__ = [
     "Backend",
@@ -378,6 +379,23 @@ class Backend(ABC):
     @abstractmethod
     def initial(self) -> tuple[Array, Array]:
         """Return the model's own parameters ``(P,)`` and buffers ``(S,)``, which a run starts from."""
+
+    def read_state(self, given: Any, what: str) -> tuple[Array, Array]:
+        """Return the parameters ``(P,)`` and buffers ``(S,)`` of a model, or of what keeps its values.
+
+        Parameters
+        ----------
+        given
+            A model like this one, its values as the framework hands them out, or the path of a file with them.
+        what : str
+            What messages call it.
+
+        Raises
+        ------
+        InvalidModelError
+            If names or shapes don't fit.
+        """
+        raise InvalidModelError(f"the backend {self.name!r} reads no states of models")
 
     @abstractmethod
     def export(self, parameters: Array, buffers: Array) -> Any:

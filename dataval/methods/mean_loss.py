@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Samples
+from dataval.errors import RunMismatchError
 from dataval.methods.of_run import RunValuator
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
@@ -40,6 +41,12 @@ class MeanLoss(RunValuator):
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
+
+    def _check_run(self, replay: Replay) -> None:
+        if replay.run.origin == "states" and not np.isfinite(replay.run.losses).any():
+            raise RunMismatchError(
+                "the run holds no losses: pass what training logged, TrainingRun.from_checkpoints(..., losses=...)"
+            )
 
     def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         losses = replay.run.losses

@@ -74,13 +74,17 @@ class RunValuator(DataValuator):
             )
         check_objective(getattr(self, "objective", None))
         self._replay = record(self.learner, X, y, run, self._prepare)
-        if self.needs_updates:
-            self._replay.check_updates()
+        self._check_run(self._replay)
         self.run_ = self._replay.run
         return self
 
     def _prepare(self, program: Program) -> None:
         """Check what the method needs, before any training."""
+
+    def _check_run(self, replay: Replay) -> None:
+        """Check that the run has what the method needs."""
+        if self.needs_updates:
+            replay.check_updates()
 
     def _question(self, X: Any, y: Any) -> tuple[Replay, Samples]:
         check_is_fitted(self, "run_")
@@ -88,6 +92,7 @@ class RunValuator(DataValuator):
 
     def _trained_again(self) -> Replay:
         check_is_fitted(self, "run_")
+        self._replay.check_updates()
         return self._replay
 
 

@@ -14,6 +14,7 @@ from dataval.backend import Array, ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
 from dataval.data import Samples
+from dataval.errors import RunMismatchError
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
@@ -120,6 +121,15 @@ class TracIn(StateValuator):
             whole_number("chunk_size", self.chunk_size, minimum=1)
         if not isinstance(self.checkpoints, str) or self.checkpoints != "updates":
             _check_steps(self._steps(program.plan), program.plan.n_steps)
+
+    def _check_run(self, replay: Replay) -> None:
+        if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
+            replay.check_updates()
+        if not replay.run.plan.learning_rates.any():
+            raise RunMismatchError(
+                "the run's states have no learning rates, which TracIn weighs them by: pass "
+                "TrainingRun.from_checkpoints(..., learning_rates=[...])"
+            )
 
     def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)

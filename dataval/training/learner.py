@@ -17,11 +17,12 @@ from dataval.backend.trial import check_single
 from dataval.checks import described, flag
 from dataval.data import Samples, as_data
 from dataval.errors import IgnoredSettingWarning, InvalidDataError, RunMismatchError
+from dataval.training.adopted import run_of_states
 from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.plan import check_batch_size, make_plan
-from dataval.training.program import Program
+from dataval.training.program import Program, State
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
@@ -108,6 +109,9 @@ class Learner(BaseEstimator):
     ) -> TrainingRun:
         """Train the model and record the run.
 
+        Training starts from the model's current parameters: one that is trained already is trained further. For
+        values of a model as it is, call `adopt`.
+
         Parameters
         ----------
         X : array, nested tuples or dicts of arrays, data frame, or data set
@@ -177,6 +181,48 @@ class Learner(BaseEstimator):
             flag("progress", self.progress)
         program = self._program(data, _as_weights(weights, len(data)))
         return Replay(program, self._new_run(program))
+
+    @framework_settings()
+    def adopt(
+        self,
+        X: Any,
+        y: Any = None,
+        states: Sequence[Any] | None = None,
+        learning_rates: ArrayLike | None = None,
+        *,
+        losses: ArrayLike | None = None,
+        batch_size: int | None = None,
+    ) -> TrainingRun:
+        """Take the model as trained: values of it as it is, where `train` would train it further.
+
+        Parameters
+        ----------
+        X, y
+            The samples that it was trained on.
+        states : sequence, optional
+            States of it, the trained one last, see `TrainingRun.from_checkpoints`. The model itself by default.
+        learning_rates, losses, batch_size
+            As for `TrainingRun.from_checkpoints`.
+
+        Returns
+        -------
+        TrainingRun
+            For methods that need states and no updates.
+        """
+        data = as_data(X, y)
+        backend = self._make_backend(data, np.ones(len(data)))
+        given = [State(*_with_slots(backend.initial()))] if states is None else list(states)
+        run, program = run_of_states(
+            backend,
+            data,
+            given,
+            learning_rates,
+            losses=losses,
+            batch_size=self._training().batch_size if batch_size is None else batch_size,
+            loss=describe_loss(self.loss, self.outputs),
+        )
+        self._bind(run, program)
+        return run
 
     def replay(self, X: Any, y: Any = None, run: TrainingRun | None = None) -> Replay:
         """Join a recorded run with this learner and its data again.
@@ -284,6 +330,11 @@ class Learner(BaseEstimator):
         return Source(
             self.model, self.loss, self._training(), self.device, self.params, self.backend, self.outputs
         )
+
+
+def _with_slots(initial: tuple[Any, Any]) -> tuple[Any, tuple[()], Any]:
+    parameters, buffers = initial
+    return parameters, (), buffers
 
 
 def _single_advice(training: Training, n_samples: int) -> str:

@@ -111,6 +111,8 @@ class Replay:
     @property
     def initial(self) -> State:
         """The state before the first update."""
+        if self.run.origin == "states":
+            self.check_updates()
         return self.program.load(self.run.checkpoints[0])
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dataval.backend import Signature
 from dataval.checks import flag, some_folder
@@ -19,6 +20,9 @@ from dataval.training.plan import Plan
 from dataval.training.program import State
 from dataval.training.serialization import Origin, pack, unpack
 from dataval.training.storage import load_folder, save_folder
+
+if TYPE_CHECKING:
+    from dataval.training.learner import Learner
 
 __all__ = ["TrainingRun"]
 
@@ -149,6 +153,58 @@ class TrainingRun:
             kept = [step for step in sorted(self.checkpoints) if step]
             raise ValueError(f"the state after {moment} updates is not kept; kept are those after {kept}")
         return moment
+
+    @classmethod
+    def from_checkpoints(
+        cls,
+        learner: Learner,
+        X: Any,
+        y: Any = None,
+        states: Sequence[Any] = (),
+        learning_rates: ArrayLike | None = None,
+        *,
+        losses: ArrayLike | None = None,
+        batch_size: int | None = None,
+    ) -> TrainingRun:
+        r"""Adopt a model that is trained already, or checkpoints of it; nothing is trained.
+
+        Methods that look at states work from them: `InfluenceFunction`, `TracIn` at checkpoints, `GraNd` and
+        `EL2N` (for which epoch k is the k-th state), self scores, and `MeanLoss` where losses were logged. Methods
+        that need every update (`HyDRA`, retraining) refuse the run.
+
+        Parameters
+        ----------
+        learner : Learner
+            Of the model and its loss; its training is not used.
+        X, y
+            The training samples, as for `Learner.train`.
+        states : sequence
+            The trained model last: models of the learner's kind, dicts of arrays by name (PyTorch's
+            ``state_dict``), lists of arrays (Keras's ``get_weights``), or paths of files that hold such.
+        learning_rates : array, shape (K,), optional
+            The rate :math:`\eta_i` that each state stands for, which `TracIn` needs.
+        losses : array, shape (E, N), optional
+            Losses of the samples as training logged them, by epoch; NaN where it didn't.
+        batch_size : int, optional
+            Of the training, b: `TracIn` weighs a state by :math:`\eta_i / b`. That of ``learner.training`` by
+            default.
+
+        Returns
+        -------
+        TrainingRun
+            With the origin "states".
+
+        Raises
+        ------
+        InvalidDataError, InvalidModelError
+            If states don't fit the model, or rates and losses the states and samples.
+
+        Examples
+        --------
+        >>> run = dv.TrainingRun.from_checkpoints(learner, X, y, states=[net])
+        >>> values = dv.InfluenceFunction(learner).fit(X, y, run=run).score(X_val, y_val)
+        """
+        return learner.adopt(X, y, states, learning_rates, losses=losses, batch_size=batch_size)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the run into a folder: a JSON manifest and safetensors files, no pickle.

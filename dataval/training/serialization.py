@@ -186,8 +186,9 @@ def _plan(manifest: _Manifest, record: Arrays) -> Plan:
 
 def _states(manifest: _Manifest, plan: Plan, states: Arrays) -> dict[int, State]:
     steps, n_slots = manifest.steps, manifest.training.optimizer.n_slots
+    first = set() if manifest.origin == "states" else {0}
     require(
-        list(steps) == sorted({0, manifest.n_completed, *steps}) and steps[-1] == manifest.n_completed,
+        list(steps) == sorted({*first, manifest.n_completed, *steps}) and steps[-1] == manifest.n_completed,
         f"its states are those before the updates {list(steps)}: they must rise from 0 to n_completed="
         f"{manifest.n_completed}",
     )
@@ -220,7 +221,8 @@ def _check_shapes(manifest: _Manifest, states: Arrays) -> None:
 
 def _check_losses(losses: NDArray[np.float64], plan: Plan, manifest: _Manifest) -> None:
     shape = (manifest.training.epochs, plan.n_samples)
-    require(losses.shape == shape, f"losses have shape {losses.shape}, not {shape}")
+    fits = losses.shape == shape or (manifest.origin == "states" and losses.shape[1:] == shape[1:])
+    require(fits, f"losses have shape {losses.shape}, not {shape}")
     require(not np.isinf(losses).any(), "losses are infinite")
     done = plan.until(manifest.n_completed) if manifest.n_completed else None
     if done is None or manifest.origin == "states":
