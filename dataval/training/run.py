@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +20,6 @@ from dataval.training.plan import Plan
 from dataval.training.program import State
 from dataval.training.serialization import Origin, pack, unpack
 from dataval.training.storage import load_folder, save_folder
-
-if TYPE_CHECKING:
-    from dataval.training.learner import Learner
 
 __all__ = ["TrainingRun"]
 
@@ -157,7 +154,7 @@ class TrainingRun:
     @classmethod
     def from_checkpoints(
         cls,
-        learner: Learner,
+        learner: Any,
         X: Any,
         y: Any = None,
         states: Sequence[Any] = (),
@@ -204,7 +201,8 @@ class TrainingRun:
         >>> run = dv.TrainingRun.from_checkpoints(learner, X, y, states=[net])
         >>> values = dv.InfluenceFunction(learner).fit(X, y, run=run).score(X_val, y_val)
         """
-        return learner.adopt(X, y, states, learning_rates, losses=losses, batch_size=batch_size)
+        run: TrainingRun = learner.adopt(X, y, states, learning_rates, losses=losses, batch_size=batch_size)
+        return run
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the run into a folder: a JSON manifest and safetensors files, no pickle.
