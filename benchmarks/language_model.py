@@ -1,9 +1,9 @@
-"""Values through a language model's own loop: a GPT-2 from a configuration, trained on the text of Python's manual.
+"""Values through a language model's own loop: a small GPT-2, trained on the text of Python's manual.
 
-2,000 packed sequences of 64 bytes from the topics of ``pydoc`` (a text that ships with Python), the next 200 for
-validation; AdamW without decay on biases and norms, warm-up and linear decay, clipping at 1, batch 32. The loop is
-plain PyTorch under a recorder. Values: exact and Hessian-free; the linear datamodeling score of each over the same
-retrainings without random 5 % of the sequences.
+2,000 packed sequences of 64 bytes from the topics of ``pydoc`` (a text that ships with Python), the next 200
+for validation; AdamW without decay on biases and norms, warm-up and linear decay, clipping at 1, batch 32. The
+loop is plain PyTorch under a recorder. Values: exact and Hessian-free; the linear datamodeling score of each over
+the same retrainings without random 5 % of the sequences.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ def main() -> None:
     settings = arguments.epochs, arguments.rate, arguments.seed
     times: dict[str, list[float]] = {"plain": [], "recorded": []}
     for _ in range(3):
-        for name in times:
+        for name, seconds_of in times.items():
             model = make_model(n_kinds, arguments.seed)
             seconds, recorder, run = train(model, torch.tensor(ids), *settings, recorded=name == "recorded")
-            times[name].append(seconds)
+            seconds_of.append(seconds)
     found, values = {}, {}
     for name, hessian in (("exact", True), ("hessian_free", False)):
         hydra = dv.HyDRA(recorder.learner, hessian=hessian).fit(ids, ids, run=run)

@@ -60,14 +60,15 @@ class ImageFolder:
         from PIL import Image
 
         try:
-            with Image.open(path) as image:
-                found = image.convert(self.mode)
+            with Image.open(path) as opened:
+                image = opened.convert(self.mode)
         except OSError as error:
             raise InvalidDataError(f"{path} can't be read as an image: {error}") from error
         if self.size is not None:
-            found = found.resize(self.size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(found, dtype=np.float32).reshape(found.height, found.width, -1) / 255
-        return pixels.transpose(2, 0, 1) if self.channels == "first" else pixels
+            image = image.resize(self.size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.asarray(image, dtype=np.float32).reshape(image.height, image.width, -1) / 255
+        found = pixels.transpose(2, 0, 1) if self.channels == "first" else pixels
+        return found.astype(np.float32, copy=False)
 
 
 def image_folder(

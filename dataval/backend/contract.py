@@ -418,7 +418,7 @@ class Backend(ABC):
         """Return an objective in evaluation mode; None stands for the loss."""
 
     def token_loss(self) -> TrainingLoss | None:
-        """Return the loss token by token: `losses` and `slope` give ``(n, L)``, which sum to the samples' ``(n,)``.
+        """Return the loss token by token: `losses` and `slope` give ``(n, L)``, which sum to the samples'.
 
         None where the loss is no sum over tokens.
         """

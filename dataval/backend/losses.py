@@ -63,8 +63,8 @@ class CrossEntropy(NamedLoss):
 class TokenCrossEntropy(NamedLoss):
     r"""Softmax cross-entropy of a sequence of tokens, of which some don't count.
 
-    Outputs are logits ``(n, L, classes)``, with the classes last as language models have them on every framework;
-    labels are integers ``(n, L)``. A sample none of whose tokens count has the loss 0.
+    Outputs are logits ``(n, L, classes)``, with the classes last as language models have them on every
+    framework; labels are integers ``(n, L)``. A sample none of whose tokens count has the loss 0.
 
     Parameters
     ----------

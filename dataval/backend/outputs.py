@@ -16,8 +16,8 @@ def natural_output(returned: Any) -> Any:
     Parameters
     ----------
     returned
-        An array; an object or mapping with ``logits``, as Hugging Face's models return; or a tuple, list or mapping
-        of one array.
+        An array; an object or mapping with ``logits``, as Hugging Face's models return; or a tuple, list or
+        mapping of one array.
     """
     if hasattr(returned, "shape"):
         return returned

@@ -49,8 +49,8 @@ class Explanation:
     true : int or None
         The label that the query has, where it was given.
     helpful, harmful : ndarray of int64, shape (k,)
-        Indices of the training samples with the largest and the smallest values for the predicted label, the most
-        extreme first. Without a helpful one the model would be less sure of it.
+        Indices of the training samples with the largest and the smallest values for the predicted label, the
+        most extreme first. Without a helpful one the model would be less sure of it.
     helpful_values, harmful_values : ndarray of float64, shape (k,)
         Their values, in the unit of the loss.
     values : ndarray of float64, shape (N,)
@@ -170,7 +170,8 @@ def predict(program: Program, state: State, X: Any, method: str) -> tuple[Predic
     if not isinstance(loss, CrossEntropy | BinaryCrossEntropy):
         raise TypeError(
             f"{method}.explain needs a classifier, one with a cross-entropy as its loss: for a regression ask "
-            f"{method}(learner, objective=lambda outputs, targets: outputs[:, 0]).attribute(X, y) what moved an output"
+            f"{method}(learner, objective=lambda outputs, targets: outputs[:, 0]).attribute(X, y) what moved "
+            "an output"
         )
     given = as_data(X, np.zeros(len(first_leaf(X)), dtype=np.int64), "query")
     batch = program.backend.batches(given).take(np.arange(len(given)))

@@ -128,7 +128,8 @@ class HyDRA(RunValuator):
         tokens = program.backend.token_loss()
         if tokens is None:
             raise TypeError(
-                "values by token need a loss that is a sum over tokens: Learner(loss=dataval.TokenCrossEntropy(...))"
+                "values by token need a loss that is a sum over tokens: "
+                "Learner(loss=dataval.TokenCrossEntropy(...))"
             )
         start = program.cotangent_of(*self._objective(replay, validation).gradient(replay.final))
         n_tokens = program.data.form()["y"].shape[0]

@@ -45,7 +45,8 @@ class MeanLoss(RunValuator):
     def _check_run(self, replay: Replay) -> None:
         if replay.run.origin == "states" and not np.isfinite(replay.run.losses).any():
             raise RunMismatchError(
-                "the run holds no losses: pass what training logged, TrainingRun.from_checkpoints(..., losses=...)"
+                "the run holds no losses: pass what training logged, TrainingRun.from_checkpoints(..., "
+                "losses=...)"
             )
 
     def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:

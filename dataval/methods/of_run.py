@@ -83,8 +83,8 @@ class RunValuator(DataValuator):
     def explain(self, X: Any, y_true: Any = None, *, k: int = 5) -> Explanations:
         """Say which training samples made the model predict what it does, and why not the truth.
 
-        Values are those of `attribute` for the PREDICTED labels: without a helpful sample the model would be less
-        sure of its prediction, without a harmful one surer.
+        Values are those of `attribute` for the PREDICTED labels: without a helpful sample the model would be
+        less sure of its prediction, without a harmful one surer.
 
         Parameters
         ----------

@@ -40,10 +40,10 @@ class TracIn(StateValuator):
     .. math:: \mathrm{value}_j = \sum_{t\,:\,j\in B_t} \eta_t c_{t,j}\,
               \langle\nabla F(\theta_{c(t)}),\,\nabla\ell_j(\theta_{c(t)})\rangle
 
-    with :math:`\eta_t` the run's own learning rates, :math:`c_{t,j}` the coefficients of the losses (1 over the
-    batch size), and :math:`c(t)` the checkpoint that stands for update t. To first order, each term is by how much the update's step along sample j lowered the
-    validation objective at that moment. The values of one plain SGD run therefore add up to the fall of the
-    objective.
+    with :math:`\eta_t` the run's own learning rates, :math:`c_{t,j}` the coefficients of the losses (1 over
+    the batch size), and :math:`c(t)` the checkpoint that stands for update t. To first order, each term is by
+    how much the update's step along sample j lowered the validation objective at that moment. The values of
+    one plain SGD run therefore add up to the fall of the objective.
 
     What later updates make of a step is left out, as are momentum and the preconditioning of Adam, so the
     values keep the sign and the rough unit of a derivative but not its size. Choose exact `HyDRA` for that,

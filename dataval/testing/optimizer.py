@@ -35,8 +35,8 @@ def check_optimizer(optimizer: Optimizer, *, steps: Sequence[int] = (0, 1, 10), 
     Raises
     ------
     AssertionError
-        Naming what is wrong: the number of slots, a cotangent that differences contradict, results that depend on
-        a leading axis.
+        Naming what is wrong: the number of slots, a cotangent that differences contradict, results that
+        depend on a leading axis.
 
     Examples
     --------
@@ -97,7 +97,8 @@ def _check_pullback(optimizer: Optimizer, point: Point, bars: Point, step: int) 
 
             expected = central(paired)
             assert abs(found[i][at] - expected) <= _DIFFERENCES * max(1.0, abs(expected)), (
-                f"{name}.update_vjp at step {step}: the cotangent of the {what} is {found[i][at]:.6g}, differences of "
+                f"{name}.update_vjp at step {step}: the cotangent of the {what} is {found[i][at]:.6g}, "
+                "differences of "
                 f"update give {expected:.6g}"
             )
 

@@ -40,12 +40,17 @@ def run_of_states(
     Parameters
     ----------
     backend : Backend
+        Of the model.
     data : Samples
+        That it was trained on.
     states : sequence
         What `Backend.read_state` reads, or `State`; the last one is the trained model.
     learning_rates : array, shape (K,), optional
+        One a state.
     losses : array, shape (E, N), optional
+        As they were logged.
     batch_size : int
+        Of the training.
     loss : str
         How a run describes it.
 
@@ -111,7 +116,7 @@ def _losses(losses: ArrayLike | None, n_epochs: int, n: int) -> NDArray[np.float
 
 
 def _plan(rates: NDArray[np.float64], n: int, size: int) -> tuple[Training, Plan]:
-    """Return a plan in which every state is that after an epoch at its rate: what methods take it to stand for."""
+    """Return a plan in which every state is that after an epoch at its rate."""
     largest = float(rates.max()) or 1.0
     training = Training(
         optimizer=SGD(learning_rate=largest),

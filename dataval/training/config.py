@@ -29,8 +29,8 @@ class Training(Options):
     batch_size : int, default 50
         Nominal batch size :math:`b`; at most the number of training samples.
     schedule : Schedule or callable, default ConstantSchedule()
-        Multiplies the optimizer's learning rate, update by update; a function gets the progress, the share of the
-        updates that are done, in [0, 1), and returns a factor.
+        Multiplies the optimizer's learning rate, update by update; a function gets the progress, the share of
+        the updates that are done, in [0, 1), and returns a factor.
     clip_norm : float, optional
         Largest global norm of the loss gradient, before weight decay is added.
     shuffle : bool, default True

@@ -58,7 +58,8 @@ def explain_gradient(
     decay, rest = _multiple(theirs - mine, at)
     if rest < _FIT:
         return (
-            f"weight decay: {decay:.4g} times the parameters is added to the gradients of {which} outside of the "
+            f"weight decay: {decay:.4g} times the parameters is added to the gradients of {which} outside of "
+            "the "
             "optimizer (a penalty in the loss, or by hand): give it to the optimizer as weight_decay of a group"
         )
     if previous is not None and _multiple(theirs - mine, _joined(previous, bad))[1] < _FIT:
@@ -67,7 +68,8 @@ def explain_gradient(
     if _alike(mine.clip(-bound, bound), theirs, tolerance):
         return f"the gradients are clipped by value (to {bound:.4g}), which can't be done again: clip by norm"
     return (
-        f"the gradients of {which} are not those of the samples' losses: the loop's loss has other terms, the loss "
+        f"the gradients of {which} are not those of the samples' losses: the loop's loss has other terms, "
+        "the loss "
         "given to the recorder is another one, or gradients are changed after the backward pass (noise, hooks)"
     )
 
@@ -86,6 +88,7 @@ def explain_step(
     Parameters
     ----------
     optimizer : Optimizer
+        As the recorder takes it.
     setting : Setting
         What it was told.
     step : callable
@@ -109,9 +112,11 @@ def explain_step(
             return f"the updates of {which} are those of {type(other).__name__}, not {type(optimizer).__name__}"
     for name in optimizer.hyperparameters:
         told = setting.values[setting.groups[bad[0]]][name]
-        fitted, left = _fitted(
-            lambda value, name=name: distance(step(optimizer, _with(setting, bad, name, value))), name, told
-        )
+
+        def distance_at(value: float, name: str = name) -> float:
+            return distance(step(optimizer, _with(setting, bad, name, value)))
+
+        fitted, left = _fitted(distance_at, name, told)
         if left < _FIT * scale:
             return (
                 f"{name}: the updates of {which} are those of {name}={fitted:.4g}, while the optimizer's group "
@@ -138,7 +143,8 @@ def explain_change(
 def _explain_factor(factor: float, norm: float, clip_norm: float | None, which: str) -> str:
     if clip_norm is not None and factor > 1:
         return (
-            f"clip_norm={clip_norm} was given, but the loop does not clip so: its gradients are {factor:.6g} times those "
+            f"clip_norm={clip_norm} was given, but the loop does not clip so: its gradients are {factor:.6g} "
+            "times those "
             f"that are clipped, with a norm of {norm:.6g}"
         )
     exponent = log2(factor) if factor > 0 else 0.5

@@ -25,8 +25,8 @@ class Evidence:
     projections : ndarray of float64, shape (T + 1, 3)
         Inner products of the parameters before every update, and after the last, with fixed random signs.
     deviations : ndarray of float64, shape (T,)
-        By how much each update that was done again missed what was recorded, relative to its length; NaN for those
-        that were not done again yet. More than rounding is refused.
+        By how much each update that was done again missed what was recorded, relative to its length; NaN for
+        those that were not done again yet. More than rounding is refused.
     notes : tuple of str
         What of the loop can't be replayed, in words; empty where nothing is known to stand in the way.
     """

@@ -1,8 +1,8 @@
 """What a loop multiplies each sample's loss by, read off the gradient that reaches the model's outputs.
 
-A loop that minimises ``sum_j c_j loss_j`` sends ``c_j grad loss_j`` back into the outputs of sample j. Comparing it
-with the gradient of the sample's own loss gives every c_j, whatever divisor, class weights, token counts or
-accumulation it comes from, and shows where the loop's loss is no such sum.
+A loop that minimises ``sum_j c_j loss_j`` sends ``c_j grad loss_j`` back into the outputs of sample j.
+Comparing it with the gradient of the sample's own loss gives every c_j, whatever divisor, class weights,
+token counts or accumulation it comes from, and shows where the loop's loss is no such sum.
 """
 
 from __future__ import annotations

@@ -316,7 +316,7 @@ class Learner(BaseEstimator):
         return replay
 
     def _backend_of(self, run: TrainingRun, data: Samples) -> Backend:
-        """Make the backend for a run; settings of a model that a loop of the user's own has used are not ignored."""
+        """Make the backend for a run; a loop of the user's own has not ignored the model's settings."""
         with warnings.catch_warnings():
             if run.origin != "trained":
                 warnings.simplefilter("ignore", IgnoredSettingWarning)

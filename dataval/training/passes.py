@@ -104,6 +104,7 @@ class Passes:
         parameters, buffers : array
             Before it.
         number : int
+            Of the pass.
 
         Returns
         -------
@@ -134,7 +135,8 @@ class Passes:
         if digest_of(*batch.arrays()) != self.plan.digests[number]:
             few = ", ".join(map(str, self.plan.samples(number)[:4]))
             raise RunMismatchError(
-                f"pass {number} of the recorded loop saw other data than these (samples {few}, ...): pass the data "
+                f"pass {number} of the recorded loop saw other data than these (samples {few}, ...): pass "
+                "the data "
                 "set of the loop, in the same order, prepared as the model saw it"
             )
         self._is_as_recorded[number] = True

@@ -148,7 +148,9 @@ def make_plan(training: Training, n_samples: int, names: Sequence[str] = ()) -> 
     Parameters
     ----------
     training : Training
+        The configuration.
     n_samples : int
+        N.
     names : sequence of str
         Of the model's parameters; needed where the optimizer has groups.
 

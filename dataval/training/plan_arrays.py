@@ -51,13 +51,13 @@ def unpack_plan(arrays: Arrays, training: Training, batch_size: int, n_samples: 
     _check_dtypes(arrays, training)
     values = {name: arrays[_SETTING + name] for name in training.optimizer.hyperparameters}
     settings = Hyperparameters(values, arrays["counts"], arrays["active"], arrays["groups"])
-    named = {name: arrays[name] for name in (*_INTEGERS, "coefficients")}
+    named: dict[str, Any] = {name: arrays[name] for name in (*_INTEGERS, "coefficients")}
+    named |= {name: arrays.get(name) for name in OPTIONAL}
     plan = Plan(
         **named,
         hyperparameters=settings,
         batch_size=batch_size,
         n_samples=n_samples,
-        **{name: arrays.get(name) for name in OPTIONAL},
     )
     _check(plan)
     return plan
@@ -72,7 +72,7 @@ def unpack_former_plan(
     n_steps = len(rates)
     constants = training.optimizer.constants()
     values = {name: np.full((n_steps, 1), constant) for name, constant in constants.items()}
-    now = {_SETTING + name: array for name, array in values.items()}
+    now: dict[str, NDArray[Any]] = {_SETTING + name: array for name, array in values.items()}
     now |= {
         _SETTING + "learning_rate": rates[:, None],
         "order": order,
@@ -114,7 +114,9 @@ def require(holds: bool | np.bool_, problem: str) -> None:
 
 
 def _check_dtypes(arrays: Arrays, training: Training) -> None:
-    kinds = dict.fromkeys((*_INTEGERS, "counts", "groups", *OPTIONAL), np.dtype(np.int64))
+    kinds: dict[str, np.dtype[Any]] = dict.fromkeys(
+        (*_INTEGERS, "counts", "groups", *OPTIONAL), np.dtype(np.int64)
+    )
     kinds["active"] = np.dtype(bool)
     for name in (*plan_names(training), *({*OPTIONAL} & set(arrays))):
         expected = kinds.get(name, np.dtype(np.float64))

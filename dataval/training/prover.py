@@ -91,15 +91,22 @@ class Prover:
         self._previous: FloatArray | None = None
 
     def prove(self, seen: Observed) -> float | str:
-        """Return by how much an update that is done again misses, relative to its length, or else what differs."""
+        """Return by how much an update, done again, misses, relative to its length, or else what differs."""
         expected, before = self._gradient(seen), self._numpy(seen.before.parameters)
         if seen.gradient is not None:
             found, previous = self._numpy(seen.gradient), self._previous
             self._previous = found
             if not self._is_near(found, expected, found):
-                parts = [self._split(array) for array in (expected, found, before)]
                 older = None if previous is None else self._split(previous)
-                return explain_gradient(self._names, *parts, older, self._clip_norm, tolerance_of(found))
+                return explain_gradient(
+                    self._names,
+                    self._split(expected),
+                    self._split(found),
+                    self._split(before),
+                    older,
+                    self._clip_norm,
+                    tolerance_of(found),
+                )
         return self._prove_step(seen, expected)
 
     def explain_change(self, before: Array, now: Array, step: int) -> str:
@@ -119,7 +126,7 @@ class Prover:
         return self._numpy(self._update(seen, self._optimizer, self._clip_norm).used(total, 0))
 
     def _prove_step(self, seen: Observed, expected: FloatArray) -> float | str:
-        """Look at the step with the gradient that the optimizer used, and then with the one that was expected."""
+        """Look at the step with the gradient that the optimizer used, and then with the expected one."""
         used = expected if seen.gradient is None else self._numpy(seen.gradient)
 
         def step(optimizer: Optimizer, setting: Setting, gradient: FloatArray = used) -> FloatArray:
@@ -143,10 +150,10 @@ class Prover:
         return Update(optimizer, clip_norm, settings, self._sizes, self._backend.arrays)
 
     def _is_near(self, found: FloatArray, expected: FloatArray, scale: FloatArray) -> bool:
-        """Whether two agree, relative to the size of something, and to the precision of the numbers themselves."""
+        """Whether two agree, relative to the size of something and to the precision of the numbers."""
         rounding = 10 * np.finfo(found.dtype).eps * float(np.linalg.norm(found))
         allowed = self._slack * tolerance_of(found) * float(np.linalg.norm(scale)) + rounding
-        return float(np.linalg.norm(found - expected)) <= allowed
+        return bool(np.linalg.norm(found - expected) <= allowed)
 
     def _split(self, vector: FloatArray) -> list[FloatArray]:
         return np.split(vector, np.cumsum(self._sizes)[:-1])

@@ -52,13 +52,15 @@ class Replay:
         run = self.run
         if run.origin == "states":
             raise RunMismatchError(
-                "the run holds states of a training and not its updates, which can't be done again: methods that "
+                "the run holds states of a training and not its updates, which can't be done again: methods "
+                "that "
                 "need only states are InfluenceFunction, TracIn, GraNd and EL2N; for this one record the loop, "
                 "or let learner.train do it"
             )
         if run.evidence is not None and run.evidence.notes:
             raise RunMismatchError(
-                "the recorded loop can't be done again, so that only methods of states work (InfluenceFunction, "
+                "the recorded loop can't be done again, so that only methods of states work "
+                "(InfluenceFunction, "
                 f"TracIn at checkpoints, GraNd, EL2N): {'; '.join(run.evidence.notes)}"
             )
 

@@ -28,7 +28,8 @@ __all__ = ["TrainingRun"]
 class TrainingRun:
     """Everything that is needed to replay one training run, except model and data.
 
-    Made by `Learner.train`, by a recorder of somebody else's loop, or from states that were kept. Methods share a run through ``fit(X, y, run=run)``.
+    Made by `Learner.train`, by a recorder of somebody else's loop, or from states that were kept. Methods
+    share a run through ``fit(X, y, run=run)``.
 
     Attributes
     ----------
@@ -52,8 +53,8 @@ class TrainingRun:
     data_fingerprint : str
         Hash of the training data; empty where a recording did not know them.
     origin : {"trained", "recorded", "states"}
-        Whether a learner trained it, somebody else's loop was recorded, or there are states alone, between which
-        nothing can be replayed.
+        Whether a learner trained it, somebody else's loop was recorded, or there are states alone, between
+        which nothing can be replayed.
     marks : dict of str to int
         Names of moments: the number of updates that were done by then; see `until`.
     evidence : Evidence or None
@@ -166,8 +167,8 @@ class TrainingRun:
         r"""Adopt a model that is trained already, or checkpoints of it; nothing is trained.
 
         Methods that look at states work from them: `InfluenceFunction`, `TracIn` at checkpoints, `GraNd` and
-        `EL2N` (for which epoch k is the k-th state), self scores, and `MeanLoss` where losses were logged. Methods
-        that need every update (`HyDRA`, retraining) refuse the run.
+        `EL2N` (for which epoch k is the k-th state), self scores, and `MeanLoss` where losses were logged.
+        Methods that need every update (`HyDRA`, retraining) refuse the run.
 
         Parameters
         ----------

@@ -266,14 +266,16 @@ class CallableSchedule(Schedule):
     def _factors(self, steps: NDArray[np.int64], n_steps: int, steps_per_epoch: int) -> NDArray[np.float64]:
         if self.function is None:
             raise ValueError(
-                "the schedule was a function, which a saved run doesn't hold: its own updates can be done again, "
+                "the schedule was a function, which a saved run doesn't hold: its own updates can be done "
+                "again, "
                 "for others pass the function to Training(schedule=...)"
             )
         factors = np.array([float(self.function(step / n_steps)) for step in steps])
         if not (np.isfinite(factors) & (factors >= 0)).all():
             at = int(np.argmin(np.isfinite(factors) & (factors >= 0)))
             raise ValueError(
-                f"the schedule's function returned {factors[at]} at progress {at / n_steps:.3f}: it must return a "
+                f"the schedule's function returned {factors[at]} at progress {at / n_steps:.3f}: it must "
+                "return a "
                 "finite factor >= 0"
             )
         return factors

@@ -1,4 +1,4 @@
-"""What is noted down of a loop that somebody else runs, pass by pass and update by update, until it is a run."""
+"""What is noted of a loop that somebody else runs, pass by pass and update by update, until it is a run."""
 
 from __future__ import annotations
 
@@ -161,12 +161,13 @@ class Tape:
         """
         if not self.n_updates:
             raise InvalidDataError(
-                "no update was recorded: take the batches from recorder.batches(loader), and call the model and "
+                "no update was recorded: take the batches from recorder.batches(loader), and call the model "
+                "and "
                 "the optimizer that the recorder was given"
             )
         plan = self._plan(n_samples)
         training = Training(
-            optimizer=self._optimizer,
+            optimizer=self._optimizer,  # type: ignore[arg-type]  # known or not, it is taken as it is
             epochs=plan.n_epochs,
             batch_size=min(plan.batch_size, n_samples),
             clip_norm=clip_norm,

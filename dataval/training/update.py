@@ -1,4 +1,4 @@
-"""One update of parameters and slots by a gradient, and its pullback: the optimizer under a run's hyperparameters."""
+"""One update of parameters and slots by a gradient under a run's hyperparameters, and its pullback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of parameters, frozen ones, and numbers that change: the update against a torch loop, and its pullback."""
+"""Groups, frozen parameters and numbers that change: the update against a torch loop, and its pullback."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What Keras's optimizers are told, and what they remember, in this library's terms.
 
-Keras's formulas are those of `SGD`, `Adam` and `AdamW` under other numbers, which change from update to update: its
-momentum holds the learning rate in it, and its epsilon is added before the second moment is corrected.
+Keras's formulas are those of `SGD`, `Adam` and `AdamW` under other numbers, which change from update to
+update: its momentum holds the learning rate in it, and its epsilon is added before the second moment is
+corrected.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Watched:
     @property
     def clip_norm(self) -> float | None:
         """What it clips the norm of all gradients together to."""
-        return self.optimizer.global_clipnorm
+        limit = self.optimizer.global_clipnorm
+        return None if limit is None else float(limit)
 
     def described(self) -> Optimizer:
         """Return our optimizer of the same kind."""
@@ -68,9 +70,10 @@ class Watched:
             momentum = float(own.momentum)
             return SGD(learning_rate=rate or 1.0, momentum=momentum, nesterov=bool(momentum and own.nesterov))
         kind = AdamW if own.weight_decay else Adam
-        decay = {"weight_decay": float(own.weight_decay)} if own.weight_decay else {}
+        decay: dict[str, Any] = {"weight_decay": float(own.weight_decay)} if own.weight_decay else {}
         betas = (float(own.beta_1), float(own.beta_2))
-        return kind(learning_rate=rate or 1.0, betas=betas, epsilon=float(own.epsilon), **decay)
+        options: dict[str, Any] = {"learning_rate": rate or 1.0, "betas": betas, "epsilon": float(own.epsilon)}
+        return kind(**options, **decay)
 
     def setting(self) -> Setting:
         """Return what it is told for the update that comes."""

@@ -29,13 +29,14 @@ class Recorder(keras.callbacks.Callback):
     >>> run = recorder.finish()
     >>> values = dv.HyDRA(recorder.learner).fit(X, y, run=run).score(X_val, y_val)
 
-    Between the first line and the last, the model's ``fit`` gives the samples numbers and the recorder itself as a
-    callback; the recorder puts everything back when it finishes. What the model minimises must be a sum of the
-    samples' losses with any coefficients (means over short batches, sample and class weights), which are read off
-    the gradient that reaches its outputs. Rates are read at every step, so that any schedule works.
+    Between the first line and the last, the model's ``fit`` gives the samples numbers and the recorder itself
+    as a callback; the recorder puts everything back when it finishes. What the model minimises must be a sum
+    of the samples' losses with any coefficients (means over short batches, sample and class weights), which
+    are read off the gradient that reaches its outputs. Rates are read at every step, so that any schedule
+    works.
 
-    Proof, refusal and grades are as for `dataval_torch.Recorder`: some updates are done again while it records, the
-    others when they are first replayed; what deviates is named.
+    Proof, refusal and grades are as for `dataval_torch.Recorder`: some updates are done again while it
+    records, the others when they are first replayed; what deviates is named.
 
     ``tf.data``: a pipeline has no numbers. Give it some before it is shuffled and batched:
     ``recorder.numbered(dataset).shuffle(1000).batch(50)``.
@@ -45,8 +46,8 @@ class Recorder(keras.callbacks.Callback):
     model : keras.Model
         Compiled, with one output. XLA (``jit_compile``) is off while it is recorded.
     loss : str, NamedLoss or callable, optional
-        The loss of each sample, as for `Learner`. By default that of ``compile``, where it is a cross-entropy of
-        logits or the mean squared error.
+        The loss of each sample, as for `Learner`. By default that of ``compile``, where it is a cross-entropy
+        of logits or the mean squared error.
     checkpoints : Checkpoints, optional
         How many states to keep. `Checkpoints()` (up to 1 GiB) by default.
     proved : float, default 0.01
@@ -87,7 +88,7 @@ class Recorder(keras.callbacks.Callback):
         return Learner(self._own, loss=self._loss)
 
     def numbered(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Return a pipeline of single samples (inputs, target) in a known order that also yields their numbers."""
+        """Return a pipeline of single samples (inputs, target), in a known order, that yields their numbers too."""
         self._n_samples = int(dataset.cardinality())
         if self._n_samples < 0:
             raise InvalidDataError("the pipeline has no known length: give it by assert_cardinality")
@@ -195,7 +196,8 @@ def _loss_of(model: keras.Model) -> Loss:
     if isinstance(loss, keras.losses.MeanSquaredError) or loss in ("mse", "mean_squared_error"):
         return "mse"
     raise InvalidModelError(
-        f"the model was compiled with the loss {loss!r}, which has no name here: pass each sample's loss, as in "
+        f"the model was compiled with the loss {loss!r}, which has no name here: pass each sample's loss, as "
+        "in "
         "Recorder(model, loss=keras.losses.SparseCategoricalCrossentropy(reduction=None))"
     )
 

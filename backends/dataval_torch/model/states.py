@@ -50,7 +50,8 @@ def _values(given: Any, what: str) -> Mapping[str, Tensor]:
         given = given["state_dict"]
     if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
         raise InvalidModelError(
-            f"{what} is {described(given)}: pass a module, its state_dict(), or the path of a file that holds one"
+            f"{what} is {described(given)}: pass a module, its state_dict(), or the path of a file that "
+            "holds one"
         )
     return {name: torch.as_tensor(value) for name, value in given.items()}
 

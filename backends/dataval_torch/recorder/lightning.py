@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 try:
     import lightning.pytorch as pl
 except ImportError:
-    import pytorch_lightning as pl
+    import pytorch_lightning as pl  # type: ignore[no-redef]
 
 from dataval import Learner, TrainingRun
 from dataval.backend.losses import Loss
@@ -31,17 +31,17 @@ class LightningRecorder(pl.Callback):
     >>> run = recorder.finish()
     >>> values = dv.HyDRA(recorder.learner).fit(loader.dataset, run=run).score(X_val, y_val)
 
-    Automatic optimization with one optimizer on one device is followed; clipping by norm is read off the trainer.
-    What else is recorded, proved and refused is as for `Recorder`. Where a `ModelCheckpoint` monitors something, the
-    run has a mark "best" at its best model.
+    Automatic optimization with one optimizer on one device is followed; clipping by norm is read off the
+    trainer. What else is recorded, proved and refused is as for `Recorder`. Where a `ModelCheckpoint`
+    monitors something, the run has a mark "best" at its best model.
 
     Parameters
     ----------
     loss : str, NamedLoss or callable, default "cross_entropy"
         The loss of each sample, as for `Learner`.
     net : str, optional
-        Name of the submodule that maps inputs to outputs. By default the LightningModule itself where it defines
-        ``forward``, otherwise the one child that holds all parameters.
+        Name of the submodule that maps inputs to outputs. By default the LightningModule itself where it
+        defines ``forward``, otherwise the one child that holds all parameters.
     outputs, target, checkpoints, proved, seed
         As for `Recorder`.
     """
@@ -142,7 +142,8 @@ class LightningRecorder(pl.Callback):
 def _check(trainer: Any, module: Any) -> None:
     if not module.automatic_optimization:
         raise InvalidModelError(
-            "manual optimization calls the optimizer where no callback sees it: record by dataval_torch.Recorder in "
+            "manual optimization calls the optimizer where no callback sees it: record by "
+            "dataval_torch.Recorder in "
             "training_step, or use automatic optimization"
         )
     if trainer.world_size > 1:
@@ -161,7 +162,8 @@ def _net_of(module: nn.Module, name: str | None) -> nn.Module:
     if len(whole) != 1:
         names = [name for name, _ in module.named_children()]
         raise InvalidModelError(
-            f"the module has no forward and no one child with all parameters: say by net= which of {names} maps "
+            f"the module has no forward and no one child with all parameters: say by net= which of {names} "
+            "maps "
             "inputs to outputs"
         )
     return whole[0]

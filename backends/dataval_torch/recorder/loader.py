@@ -1,4 +1,4 @@
-"""A DataLoader that also says which samples each batch is made of, and reads random ones under seeds of their own."""
+"""A DataLoader that says which samples its batches are made of, and reads random ones under seeds."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Reading:
         )
 
     def number(self, loader: DataLoader[Any], collate: Callable[[Any], NotedCollate]) -> None:
-        """Make a loader itself read by number, its batches put together by what `collate` makes of its collating.
+        """Make a loader itself read by number, its batches put together by `collate` of its own collating.
 
         For loaders of classes that do more than load.
         """

@@ -100,8 +100,8 @@ _KNOWN: dict[type[torch.optim.Optimizer], _Known] = {
     ),
     torch.optim.Adagrad: _Known(lambda _: Adagrad, _adagrad, ("sum",), {}),
 }
-_UNKNOWN = _Known(lambda _: SGD, lambda group: _RATE_ALONE | {"learning_rate": group.get("lr", 0.0)}, (), {})
 _RATE_ALONE = dict.fromkeys(SGD.hyperparameters, 0.0)
+_UNKNOWN = _Known(lambda _: SGD, lambda group: _RATE_ALONE | {"learning_rate": group.get("lr", 0.0)}, (), {})
 _REFUSED = ("maximize", "amsgrad")
 
 

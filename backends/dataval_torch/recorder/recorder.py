@@ -44,10 +44,10 @@ class Recorder:
     read off the optimizer at every step, so that any scheduler works; so are frozen parameters.
 
     While it records, the recorder does some updates again (the first ones, the first of each epoch, new
-    combinations of batch sizes, and a random share) and holds them against the loop's. Where something differs
-    it warns and names it, and values that need the updates (`HyDRA`, `TracIn` at updates) are refused for the run,
-    while those that need its states alone (`InfluenceFunction`, `TracIn` at epochs, `GraNd`, ...) work. All other
-    updates are held against their digests when they are first replayed.
+    combinations of batch sizes, and a random share) and holds them against the loop's. Where something
+    differs it warns and names it, and values that need the updates (`HyDRA`, `TracIn` at updates) are refused
+    for the run, while those that need its states alone (`InfluenceFunction`, `TracIn` at epochs, `GraNd`,
+    ...) work. All other updates are held against their digests when they are first replayed.
 
     The choice of what to train on (early stopping, the best checkpoint) is held fixed: it isn't differentiated.
 
@@ -77,10 +77,10 @@ class Recorder:
 
     Notes
     -----
-    Dropout: each forward pass is made under a seed of the recorder's, and the generators are put back after it,
-    so the loop draws other masks than it would alone. Augmentation that draws from the global generators (of
-    Python, NumPy and PyTorch) in the data set is read under a seed for each visit of a sample, with any number of
-    workers.
+    Dropout: each forward pass is made under a seed of the recorder's, and the generators are put back after
+    it, so the loop draws other masks than it would alone. Augmentation that draws from the global generators
+    (of Python, NumPy and PyTorch) in the data set is read under a seed for each visit of a sample, with any
+    number of workers.
     """
 
     def __init__(
@@ -172,11 +172,13 @@ class Recorder:
         Parameters
         ----------
         indices : array of int, shape (n,)
+            Their numbers among all.
         targets : Tensor
             As the loss takes them.
         n_samples : int
             Of all.
         epoch : int, default 0
+            Which epoch it is of.
         """
         self._epoch, self._n_samples = epoch, n_samples
         self.next(NotedBatch(_indices(indices, n_samples), None, (None, targets)))
@@ -230,7 +232,7 @@ def _check_parameters(net: nn.Module, optimizer: torch.optim.Optimizer, names: l
 
 
 def _twin(net: nn.Module, names: list[str]) -> nn.Module:
-    """Return a copy of the module without gradients, in its modes, in which what the optimizer updates is free."""
+    """Return a copy of the module without gradients, in its modes; what the optimizer updates is free."""
     twin = own_module(net, is_ours=False)
     for mine, theirs in zip(twin.modules(), net.modules(), strict=True):
         mine.training = theirs.training

@@ -79,9 +79,7 @@ class Session:
         self._tape: Tape | None = None
         self._seen: tuple[list[Pass], list[Coefficients], Setting, State, Tensor | None] | None = None
         self._random_state: list[Tensor] | None = None
-        self._watch = PassWatch(
-            net, self._begin, self._end, lambda returned: self._backend.model.read(returned)
-        )
+        self._watch = PassWatch(net, self._begin, self._end, self._read)
         optimizer = watched.optimizer
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -123,6 +121,9 @@ class Session:
         )
 
     # ------------------------------------------------------------------ passes
+
+    def _read(self, returned: Any) -> Any:
+        return self._backend.model.read(returned)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Pass | None:
         """Take a training pass down, and set its seed."""
@@ -195,7 +196,8 @@ class Session:
         n = len(first_leaf(batch.inputs))
         if n != len(self._noted.samples):
             raise InvalidDataError(
-                f"the model is called with {n} samples, while the loader's batch has {len(self._noted.samples)}: "
+                f"the model is called with {n} samples, while the loader's batch has "
+                f"{len(self._noted.samples)}: "
                 "let the loader make batches as the model sees them, and accumulate over several"
             )
         if [layer.training for layer in self._net.modules()] != self._modes:
@@ -274,7 +276,8 @@ class Session:
         found = measure(self._backend.per_sample, each.outputs, each.arrived(), targets, scale)
         if found.residual > 10 * tolerance_of(to_numpy(self._values)):
             self._note(
-                "the loop's loss is not a weighted sum of the losses that the recorder was given: what reaches the "
+                "the loop's loss is not a weighted sum of the losses that the recorder was given: what "
+                "reaches the "
                 f"outputs differs by {found.residual:.1e} (relative)"
             )
         return found

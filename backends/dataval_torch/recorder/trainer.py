@@ -31,17 +31,17 @@ class TrainerRecorder:
     >>> run = recorder.finish()
     >>> values = dv.HyDRA(recorder.learner).fit(recorder.loader, run=run).score(validation_loader)
 
-    Clipping is read off the arguments, divisors by numbers of tokens off the gradients. Where the best model is
-    kept (``load_best_model_at_end``), the run has a mark "best". What else is recorded, proved and refused is as for
-    `Recorder`.
+    Clipping is read off the arguments, divisors by numbers of tokens off the gradients. Where the best model
+    is kept (``load_best_model_at_end``), the run has a mark "best". What else is recorded, proved and refused
+    is as for `Recorder`.
 
     Parameters
     ----------
     trainer : transformers.Trainer
         Before ``train`` is called.
     loss : str, NamedLoss or callable, optional
-        The loss of each sample, as for `Learner`. By default the cross-entropy of a classifier, or for a language
-        model that of its tokens, summed: `TokenCrossEntropy`, shifted where the model is causal.
+        The loss of each sample, as for `Learner`. By default the cross-entropy of a classifier, or for a
+        language model that of its tokens, summed: `TokenCrossEntropy`, shifted where the model is causal.
     target : str, default "labels"
         Key of the target in the batches.
     outputs, checkpoints, proved, seed
@@ -74,7 +74,7 @@ class TrainerRecorder:
 
     @property
     def loader(self) -> DataLoader[Any]:
-        """The training data as the model saw them, with the trainer's collating, for methods that take the run."""
+        """The training data as the model saw them, with the trainer's collating, for ``fit``."""
         if self._data is None:
             raise InvalidDataError("nothing was recorded: call trainer.train()")
         return self._data
@@ -136,7 +136,7 @@ class _KeyedCollate(NotedCollate):
         return batch
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc]
+class _Watch(TrainerCallback):
     """Tells a recorder what the trainer does."""
 
     def __init__(self, recorder: TrainerRecorder) -> None:
@@ -157,7 +157,8 @@ def _check(trainer: Any) -> None:
     args = trainer.args
     if args.label_smoothing_factor:
         raise InvalidModelError(
-            "the trainer smooths labels itself, over all tokens of a batch together: leave label_smoothing_factor out"
+            "the trainer smooths labels itself, over all tokens of a batch together: leave "
+            "label_smoothing_factor out"
         )
     if args.world_size > 1 or args.n_gpu > 1:
         raise InvalidModelError("one device can be recorded: set CUDA_VISIBLE_DEVICES to one")

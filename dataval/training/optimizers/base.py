@@ -63,7 +63,8 @@ class Optimizer(Options, ABC):
     """One optimizer's hyperparameters, its update and the update's derivative.
 
     An optimizer is a frozen value: it keeps no state between updates. The state of a run is the pair
-    (parameters, slots), and ``update`` maps it and a gradient to the next pair, given the factors of the update.
+    (parameters, slots), and ``update`` maps it and a gradient to the next pair, given the factors of the
+    update.
 
     Subclasses name their `hyperparameters`, turn those of one update into the numbers that its arithmetic
     needs (`factors`), and implement `update` and `update_vjp`. `dataval.testing.check_optimizer` holds a new
@@ -91,7 +92,7 @@ class Optimizer(Options, ABC):
     """
 
     decoupled: ClassVar[bool] = False
-    """Whether weight decay shrinks the parameters themselves: then it is not part of what training minimises."""
+    """Whether weight decay shrinks the parameters themselves: then it is no part of what is minimised."""
 
     hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay")
     """Names of the numbers that may differ by group and change from update to update."""

@@ -23,9 +23,10 @@ class Lion(Optimizer):
         \theta' = (1 - \eta\lambda)\,\theta - \eta\,\mathrm{sign}(\beta_1 m + (1-\beta_1) g), \quad
         m' = \beta_2 m + (1-\beta_2) g
 
-    The sign has the derivative 0 wherever it has one, so that the exact derivative of a run in the weight of a
-    sample is 0: a small change of a weight changes no step, until a sign turns. Values of `HyDRA` are therefore
-    0, exactly and honestly: choose `InfluenceFunction`, `TracIn` or retraining for models that Lion has trained.
+    The sign has the derivative 0 wherever it has one, so that the exact derivative of a run in the weight of
+    a sample is 0: a small change of a weight changes no step, until a sign turns. Values of `HyDRA` are
+    therefore 0, exactly and honestly: choose `InfluenceFunction`, `TracIn` or retraining for models that Lion
+    has trained.
 
     Parameters
     ----------

@@ -104,7 +104,8 @@ class RMSprop(Optimizer):
         averages = self._averages(slots, gradient, factors)
         root = self._variance(averages) ** 0.5
         denominator = root + factors.epsilon
-        direction_bar, rest = -factors.rate * parameters_bar, ()
+        direction_bar = -factors.rate * parameters_bar
+        rest: Slots = ()
         if self.has_momentum:
             direction_bar = direction_bar + slots_bar[-1]
             rest = (factors.momentum * direction_bar,)

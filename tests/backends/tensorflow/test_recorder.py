@@ -99,7 +99,7 @@ def test_values_equal_differences_of_the_fit(optimizer):
 
 
 def test_what_is_recorded(recorded):
-    model, recorder, run, history = recorded
+    model, _, run, history = recorded
     assert (run.origin, run.n_steps, run.n_samples) == ("recorded", 12, N)
     np.testing.assert_array_equal(np.unique(run.plan.coefficients), [1 / 6, 1 / 4])
     np.testing.assert_array_equal(np.sort(run.plan.order), np.repeat(np.arange(N), 3))

@@ -1,4 +1,4 @@
-"""Values through a loop that is the user's own, against finite differences of that loop; what deviates is named."""
+"""Values through a loop of the user's own, against differences of that loop; what deviates is named."""
 
 from __future__ import annotations
 
@@ -309,11 +309,15 @@ def _recorded_under(script, clip_norm, match):
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     loader = DataLoader(TensorDataset(torch.tensor(X), torch.tensor(Y)), 6)
     recorder = Recorder(model, optimizer, clip_norm=clip_norm)
-    with pytest.warns(RecordingWarning, match=match):
+
+    def loop():
         for xs, ys in recorder.batches(loader):
             nn.functional.cross_entropy(model(xs), ys).backward()
             optimizer.step()
             optimizer.zero_grad()
+
+    with pytest.warns(RecordingWarning, match=match):
+        loop()
     return model, recorder, recorder.finish()
 
 
@@ -329,10 +333,14 @@ def test_gradients_that_are_not_zeroed():
     model = mlp().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
     recorder = Recorder(model, optimizer)
-    with pytest.warns(RecordingWarning, match="not zeroed"):
+
+    def loop():
         for xs, ys in recorder.batches(DataLoader(TensorDataset(torch.tensor(X), torch.tensor(Y)), 6)):
             nn.functional.cross_entropy(model(xs), ys).backward()
             optimizer.step()
+
+    with pytest.warns(RecordingWarning, match="not zeroed"):
+        loop()
     recorder.finish()
 
 
@@ -362,9 +370,9 @@ def test_a_scaler_and_its_skipped_steps():
 def test_refusals():
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(TypeError, match="net must be a torch.nn.Module"):
+    with pytest.raises(TypeError, match=r"net must be a torch\.nn\.Module"):
         Recorder(optimizer, model)
-    with pytest.raises(TypeError, match="optimizer must be a torch.optim.Optimizer"):
+    with pytest.raises(TypeError, match=r"optimizer must be a torch\.optim\.Optimizer"):
         Recorder(model, model)
     with pytest.raises(ValueError, match="clip_norm must be positive"):
         Recorder(model, optimizer, clip_norm=0.0)

@@ -45,7 +45,7 @@ class Wrong(Normalised):
 
 def test_it_is_checked():
     check_optimizer(Normalised(learning_rate=0.1))
-    with pytest.raises(AssertionError, match="the cotangent of the gradient is .* differences of update give"):
+    with pytest.raises(AssertionError, match=r"the cotangent of the gradient is .* differences of update give"):
         check_optimizer(Wrong(learning_rate=0.1))
 
 
