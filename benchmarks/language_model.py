@@ -1,9 +1,9 @@
 """Values through a language model's own loop: a small GPT-2, trained on the text of Python's manual.
 
-2,000 packed sequences of 64 bytes from the topics of ``pydoc`` (a text that ships with Python), the next 200
-for validation; AdamW without decay on biases and norms, warm-up and linear decay, clipping at 1, batch 32. The
-loop is plain PyTorch under a recorder. Values: exact and Hessian-free; the linear datamodeling score of each over
-the same retrainings without random 5 % of the sequences.
+2,000 packed sequences of 64 bytes from the topics of ``pydoc``, which ship with Python, the next 200 for
+validation; AdamW without decay on biases and norms, warm-up and linear decay, clipping at 1, batch 32. The loop
+is plain PyTorch under a recorder. Values: exact and Hessian-free, and their linear datamodeling score over the
+same retrainings without random 5 % of the sequences.
 """
 
 from __future__ import annotations

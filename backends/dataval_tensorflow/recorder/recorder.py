@@ -88,7 +88,7 @@ class Recorder(keras.callbacks.Callback):
         return Learner(self._own, loss=self._loss)
 
     def numbered(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Return a pipeline of single samples (inputs, target), in a known order, that yields their numbers too."""
+        """Return a pipeline of single samples, in a known order, that yields their numbers, too."""
         self._n_samples = int(dataset.cardinality())
         if self._n_samples < 0:
             raise InvalidDataError("the pipeline has no known length: give it by assert_cardinality")
