@@ -69,8 +69,8 @@ TOOLS = ("torch", "tensorflow", "plots", "test")
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("dataval", ("plots", "tables", "yaml", "test")),
-        ("backends/dataval_torch", ("torch",)),
+        ("dataval", ("images", "plots", "tables", "yaml", "test")),
+        ("backends/dataval_torch", ("torch", "lightning", "transformers")),
         ("backends/dataval_tensorflow", ("tensorflow",)),
         ("tests", TOOLS),
         ("examples", TOOLS),

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import lightning.pytorch as pl
 from torch import nn
 from torch.utils.data import DataLoader
-
-try:
-    import lightning.pytorch as pl
-except ImportError:
-    import pytorch_lightning as pl  # type: ignore[no-redef]
 
 from dataval import Learner, TrainingRun
 from dataval.backend.losses import Loss

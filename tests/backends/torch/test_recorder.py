@@ -405,3 +405,52 @@ def test_other_data_are_refused(recorded):
         dv.HyDRA(recorder.learner).fit(X[::-1].copy(), Y, run=run).score(X_VAL, Y_VAL)
     with pytest.raises(RunMismatchError, match="22 samples"):
         dv.HyDRA(recorder.learner).fit(X[:-1], Y[:-1], run=run)
+
+
+# --------------------------------------------------------------- augmentation
+
+
+class Noisy(torch.utils.data.Dataset):
+    """Every reading of a sample is another."""
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, i):
+        noise = torch.randn(5, dtype=torch.float64) + 0.5 * float(np.random.randn())  # noqa: NPY002
+        return torch.tensor(X[i]) + 0.1 * noise, int(Y[i])
+
+
+def augmented(workers=0, weights=None):
+    torch.manual_seed(3)
+    model = mlp().double()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    generator = torch.Generator().manual_seed(1)
+    loader = DataLoader(Noisy(), 6, shuffle=True, num_workers=workers, generator=generator)
+    recorder = Recorder(model, optimizer)
+    w = torch.ones(N, dtype=torch.float64) if weights is None else torch.tensor(weights)
+    for _ in range(2):
+        for xs, ys in recorder.batches(loader):
+            at = recorder._session._noted.samples
+            losses = nn.functional.cross_entropy(model(xs), ys, reduction="none")
+            (losses * w[at]).mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return model, recorder, recorder.finish(), loader
+
+
+def test_augmented_samples_are_read_again_as_they_were():
+    """By any number of workers; values equal differences of the script under the same recorder's seed."""
+    _, recorder, run, loader = augmented()
+    values = dv.HyDRA(recorder.learner, hessian=True).fit(loader.dataset, run=run).score(X_VAL, Y_VAL)
+    *_, with_workers, _ = augmented(workers=2)
+    np.testing.assert_array_equal(with_workers.plan.digests, run.plan.digests)
+
+    def loss(weights):
+        model = augmented(weights=weights)[0]
+        with torch.no_grad():
+            return float(nn.functional.cross_entropy(model(torch.tensor(X_VAL)), torch.tensor(Y_VAL)))
+
+    move = 1e-4 * np.eye(N)[5]
+    ends = loss(1 - move), loss(1 + move)
+    assert values[5] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-5)
