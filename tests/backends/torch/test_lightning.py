@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import dataval as dv
 from dataval.errors import InvalidDataError, InvalidModelError, RecordingWarning, RunMismatchError
 from dataval_torch import LightningRecorder
-from tests.backends.torch.user_loop import N, SAMPLES, X, X_VAL, Y, Y_VAL
+from tests.backends.torch.user_loop import SAMPLES, X_VAL, Y_VAL, N, X, Y
 
 pl = pytest.importorskip("lightning.pytorch")
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -181,7 +181,7 @@ def test_dropout_and_what_is_refused(tmp_path):
 
 
 def test_token_losses_are_the_models_own():
-    """The model's mean over all tokens that count, in single precision, against the sum of the samples' losses."""
+    """The model's mean over all tokens, in single precision, against the sum of the samples' losses."""
     model = gpt2()
     training = dv.Training(batch_size=4)
     learner = dv.Learner(model, loss=dv.TokenCrossEntropy(shift=True), training=training, progress=False)
