@@ -13,7 +13,7 @@ PACKAGE = ROOT / "dataval"
 
 FLOORS = [
     {"checks", "errors", "options", "process", "progress"},
-    {"files"},
+    {"files", "images"},
     {"data", "datasets", "noise"},
     {"identity"},
     {"metrics"},

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data.contents import checksum, read_contents
-from dataval.data.maps import is_mapped, release
+from dataval.data.maps import is_mapped, release, take_rows
 from dataval.data.structure import first_leaf, leaves, map_leaves
 
 __all__ = ["Data", "Form", "Indices", "Inputs", "Samples", "Selection"]
@@ -221,13 +221,7 @@ class Selection(Samples):
 
 
 def _taken(structure: Any, indices: Indices) -> Any:
-    def take(leaf: NDArray[Any]) -> NDArray[Any]:
-        found = leaf[indices]
-        if not isinstance(indices, slice):
-            release(leaf)
-        return found
-
-    return map_leaves(take, structure)
+    return map_leaves(lambda leaf: take_rows(leaf, indices), structure)
 
 
 def _layout(data: Data) -> list[Any]:
