@@ -66,7 +66,7 @@ class ImageFolder:
             raise InvalidDataError(f"{path} can't be read as an image: {error}") from error
         if self.size is not None:
             found = found.resize(self.size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(found, dtype=np.float32).reshape(found.height, found.width, -1) / 255
+        pixels = np.asarray(found, dtype=np.float32).reshape(found.height, found.width, -1) / np.float32(255)
         return pixels.transpose(2, 0, 1) if self.channels == "first" else pixels
 
 
