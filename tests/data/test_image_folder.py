@@ -53,7 +53,7 @@ def test_sizes_and_grey(folder):
 
 def test_sizes_that_differ_are_named(folder):
     Image.fromarray(PIXELS[:3]).save(folder / "dog" / "9.png")
-    with pytest.raises(InvalidDataError, match=r"sample 6 has shape \(3, 3, 5\), of sample .* resize"):
+    with pytest.raises(InvalidDataError, match=r"X of sample 6 has shape \(3, 3, 5\), of sample 0 .*resize"):
         as_data(dv.datasets.image_folder(folder))
 
 
