@@ -113,7 +113,7 @@ def image_folder(
     >>> values = dv.HyDRA(learner).fit(images).score(dv.datasets.image_folder("held_out", size=64))
     """
     if importlib.util.find_spec("PIL") is None:
-        raise ImportError("image_folder needs Pillow: pip install pillow")
+        raise ImportError("image_folder needs Pillow: pip install 'dataval[images]'")
     folder = some_folder("path", path)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
