@@ -1,11 +1,10 @@
 """Memory and time of training and scoring samples that lie in a file, beside a plain loop over the same file.
 
-200,000 samples of 784 float32 (598 MiB) in a memory map, softmax regression or a network with one hidden
-layer, two epochs of batches of 256, Hessian-free HyDRA with 32 MiB of checkpoints, 1,000 validation samples
-in memory. Each program runs in a process of its own, after a tiny run that has the framework load what it
-needs. Reported are the peaks of the resident memory (VmRSS, which counts the pages of a map) and of the
-anonymous part of it (RssAnon), above what they are once torch is imported, and above what they are after the
-tiny run. Linux only.
+200,000 samples of 784 float32 (598 MiB) in a memory map, softmax regression or a network with one hidden layer,
+two epochs of batches of 256, Hessian-free HyDRA with 32 MiB of checkpoints, 1,000 validation samples in memory.
+Each program runs in a process of its own, after a tiny run that has the framework load what it needs. Reported
+are the peaks of the resident memory (VmRSS, which counts the pages of a map) and of the anonymous part of it
+(RssAnon), above what they are once torch is imported, and above what they are after the tiny run. Linux only.
 """
 
 from __future__ import annotations

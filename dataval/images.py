@@ -60,15 +60,14 @@ class ImageFolder:
         from PIL import Image
 
         try:
-            with Image.open(path) as opened:
-                image = opened.convert(self.mode)
+            with Image.open(path) as image:
+                found = image.convert(self.mode)
         except OSError as error:
             raise InvalidDataError(f"{path} can't be read as an image: {error}") from error
         if self.size is not None:
-            image = image.resize(self.size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(image, dtype=np.float32).reshape(image.height, image.width, -1) / 255
-        found = pixels.transpose(2, 0, 1) if self.channels == "first" else pixels
-        return found.astype(np.float32, copy=False)
+            found = found.resize(self.size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.asarray(found, dtype=np.float32).reshape(found.height, found.width, -1) / np.float32(255)
+        return pixels.transpose(2, 0, 1) if self.channels == "first" else pixels
 
 
 def image_folder(
@@ -114,7 +113,7 @@ def image_folder(
     >>> values = dv.HyDRA(learner).fit(images).score(dv.datasets.image_folder("held_out", size=64))
     """
     if importlib.util.find_spec("PIL") is None:
-        raise ImportError("image_folder needs Pillow: pip install pillow")
+        raise ImportError("image_folder needs Pillow: pip install 'dataval[images]'")
     folder = some_folder("path", path)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")

@@ -33,38 +33,35 @@ class Contents:
     ----------
     fingerprint : str
         A hash of every name, shape, dtype and value, in order.
-    checksum : int
-        Of the values; cheaper, and for one process.
     not_finite : dict of str to int
         The first sample of each memory map that has NaN or infinity, by the map's name.
     """
 
     fingerprint: str
-    checksum: int
     not_finite: dict[str, int]
 
 
 def read_contents(arrays: Named) -> Contents:
     """Read arrays through, but for maps whose file was read before and is what it was."""
-    state = _State(hashlib.blake2b(digest_size=16), 0, None)
+    state = _State(hashlib.blake2b(digest_size=16), None)
     not_finite = {}
     for name, array in arrays:
         state.digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
         state = _after(state, array)
         if state.not_finite is not None:
             not_finite[name] = state.not_finite
-    return Contents(state.digest.hexdigest(), state.checksum, not_finite)
+    return Contents(state.digest.hexdigest(), not_finite)
 
 
 def checksum(arrays: Named) -> int:
-    """Return `Contents.checksum`, without a hash where all arrays are in memory."""
+    """Return a number that changes where a value does; cheaper than a hash where all arrays are in memory."""
     listed = list(arrays)
     if any(is_mapped(array) for _, array in listed):
-        return read_contents(listed).checksum
+        return crc32(read_contents(listed).fingerprint.encode())
     found = 0
     for _, array in listed:
         for chunk in chunks(array):
-            found = _crc(chunk, found)
+            found = crc32(np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).data, found)
     return found
 
 
@@ -91,14 +88,13 @@ def chunks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 @dataclass
 class _State:
-    """How far the hashes have come, and the first sample of the last array that isn't finite."""
+    """How far the hash has come, and the first sample of the last array that isn't finite."""
 
     digest: Any
-    checksum: int
     not_finite: int | None
 
     def copy(self) -> _State:
-        return _State(self.digest.copy(), self.checksum, self.not_finite)
+        return _State(self.digest.copy(), self.not_finite)
 
 
 _remembered: OrderedDict[Hashable, _State] = OrderedDict()
@@ -109,7 +105,7 @@ def _after(state: _State, array: NDArray[Any]) -> _State:
     content = content_key(array)
     if content is None:
         return _read(state, array)
-    key = content, state.digest.digest(), state.checksum
+    key = content, state.digest.digest()
     if key not in _remembered:
         _remembered[key] = _read(state, array)
         if len(_remembered) > _N_REMEMBERED:
@@ -120,17 +116,12 @@ def _after(state: _State, array: NDArray[Any]) -> _State:
 
 def _read(state: _State, array: NDArray[Any]) -> _State:
     looks_for_nan = array.dtype.kind == "f" and is_mapped(array)
-    found, start, bad = state.checksum, 0, None
+    start, bad = 0, None
     for chunk in chunks(array):
         contiguous = np.ascontiguousarray(chunk)
         state.digest.update(contiguous.data)
-        found = _crc(contiguous, found)
         if looks_for_nan and bad is None:
             at = first_not_finite(contiguous)
             bad = None if at is None else start + at
         start += len(chunk)
-    return _State(state.digest, found, bad)
-
-
-def _crc(chunk: NDArray[Any], before: int) -> int:
-    return crc32(np.ascontiguousarray(chunk).data.cast("B"), before)
+    return _State(state.digest, bad)

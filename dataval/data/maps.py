@@ -33,7 +33,7 @@ def release(array: NDArray[Any]) -> None:
 
 
 def take_rows(array: NDArray[Any], indices: NDArray[np.int64] | slice) -> NDArray[Any]:
-    """Return rows of an array; of a large map a copy, read some rows at a time, lest all of it come in."""
+    """Return rows of an array; of a large map a copy that is read a few at a time, lest all of it come in."""
     if isinstance(indices, slice) or not _is_large_map(array):
         return array[indices]
     found = np.empty((len(indices), *array.shape[1:]), array.dtype)

@@ -404,7 +404,7 @@ def test_validation_is_named():
 def test_an_estimator_needs_arrays():
     from sklearn.linear_model import LogisticRegression
 
-    with pytest.raises(InvalidDataError, match="an estimator of scikit-learn needs inputs and targets"):
+    with pytest.raises(InvalidDataError, match="an estimator of scikit-learn takes inputs and targets apart"):
         dv.LeaveOneOut(LogisticRegression()).fit(Pairs(X, Y))
 
 
