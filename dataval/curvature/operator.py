@@ -75,9 +75,9 @@ class Curvature:
 
 def _coupled_decay(program: Program) -> float | FloatArray:
     """Return the weight decay of the last update that is part of a gradient; ``(P,)`` where groups differ."""
-    if program.training.optimizer.is_decoupled:
-        return 0.0
     hyperparameters = program.plan.hyperparameters
+    if program.training.optimizer.is_decoupled or "weight_decay" not in hyperparameters.values:
+        return 0.0
     decays = hyperparameters.values["weight_decay"][-1]
     if (decays == decays[0]).all():
         return float(decays[0])

@@ -34,7 +34,7 @@ class Watched:
 
     def __init__(self, optimizer: Any, variables: Sequence[Any]) -> None:
         self.optimizer, self.variables = optimizer, list(variables)
-        self._former_rate: float | None = None
+        self._former_rate = float(optimizer.learning_rate)
 
     @property
     def problems(self) -> list[str]:
@@ -83,6 +83,11 @@ class Watched:
         groups = [0 if len(of_each) == 1 or self._decays(v) else 1 for v in self.variables]
         return Setting(tuple(of_each), tuple(groups), (True,) * len(groups))
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the rate is 0 under momentum: Keras goes on moving the weights by what it remembers."""
+        return self._is_sgd and bool(self.optimizer.momentum) and float(self.optimizer.learning_rate) == 0
+
     def count(self) -> int:
         """Return how many updates it has done."""
         return int(self.optimizer.iterations)
@@ -111,7 +116,7 @@ class Watched:
     def _sgd(self, rate: float) -> dict[str, float]:
         """Return the numbers of an update ``v' = m v + g`` whose velocity is Keras's over minus the rate."""
         momentum = float(getattr(self.optimizer, "momentum", 0.0))
-        former = rate if self._former_rate is None else self._former_rate
+        former = self._former_rate
         return {
             "learning_rate": rate,
             "momentum": momentum * former / rate if rate else 0.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from typing import Any
 
 import keras
@@ -81,6 +83,7 @@ class Recorder(keras.callbacks.Callback):
         self._fit = model.fit
         model.fit = self._numbered_fit
         self._jit, model.jit_compile = model.jit_compile, False
+        model.train_function = model.test_function = None  # compiled from the methods that were replaced
 
     @property
     def learner(self) -> Learner:
@@ -92,8 +95,11 @@ class Recorder(keras.callbacks.Callback):
         self._n_samples = int(dataset.cardinality())
         if self._n_samples < 0:
             raise InvalidDataError("the pipeline has no known length: give it by assert_cardinality")
+        spec = dataset.element_spec
+        if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+            raise InvalidDataError(f"the pipeline must yield (inputs, target), or a weight besides, got {spec}")
         return dataset.enumerate().map(
-            lambda number, sample: (sample[0], self._steps.joined(sample[1], number))
+            lambda number, sample: (sample[0], self._steps.joined(sample[1], number), *sample[2:])
         )
 
     def mark(self, name: str) -> None:
@@ -111,27 +117,30 @@ class Recorder(keras.callbacks.Callback):
         self._steps.remove()
         self._own.__dict__.pop("fit", None)
         self._own.jit_compile = self._jit
+        self._own.train_function = self._own.test_function = None
         return self._recorded().run(self._n_samples)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Count epochs."""
         self._recorded().epoch += 1
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Set the seeds of a step, and take down what the optimizer is told."""
+    def begin_step(self) -> None:
+        """Set the seeds of a step, and take down what all callbacks have told the optimizer."""
         self._recorded().begin()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Note what the step did."""
         self._recorded().end(self._steps.take())
 
-    def _numbered_fit(self, x: Any = None, y: Any = None, **options: Any) -> Any:
+    def _numbered_fit(self, *args: Any, **named: Any) -> Any:
         """Call the model's own fit with numbered samples."""
+        options = dict(inspect.signature(self._fit).bind(*args, **named).arguments)
+        x, y = options.pop("x", None), options.pop("y", None)
         if options.pop("class_weight", None) is not None:
             raise InvalidModelError("class_weight can't be recorded: pass sample_weight=weights[y] to fit")
         if options.get("steps_per_execution", 1) != 1 or self._own.steps_per_execution != 1:
             raise InvalidModelError("steps_per_execution must be 1 for single steps to be recorded")
-        callbacks = [self, *(options.pop("callbacks", None) or [])]
+        callbacks = [self, *(options.pop("callbacks", None) or []), _Last(self)]
         if isinstance(x, tf.data.Dataset):
             some = next(iter(x.take(1)))
             inputs, targets = some[0], self._steps.targets_of(some[1])
@@ -164,14 +173,26 @@ class Recorder(keras.callbacks.Callback):
         if y is None or isinstance(y, dict | list | tuple):
             raise InvalidDataError("fit is recorded on inputs and one array of targets, or a tf.data.Dataset")
         share = options.pop("validation_split", 0.0)
-        n = round(len(y) * (1 - share)) if share else len(y)
+        n = math.floor(len(y) * (1 - share)) if share else len(y)
         if share:
-            options["validation_data"] = keras.tree.map_structure(lambda leaf: leaf[n:], x), y[n:]
             weights = options.get("sample_weight")
+            held = () if weights is None else (weights[n:],)
+            options["validation_data"] = keras.tree.map_structure(lambda leaf: leaf[n:], x), y[n:], *held
             options["sample_weight"] = None if weights is None else weights[:n]
             x, y = keras.tree.map_structure(lambda leaf: leaf[:n], x), y[:n]
         self._n_samples = n
         return x, self._steps.joined(y, np.arange(n)), options
+
+
+class _Last(keras.callbacks.Callback):
+    """The last of the callbacks, so that rates which others set for a step are set."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._recorder.begin_step()
 
 
 def _check(model: Any, proved: float) -> None:

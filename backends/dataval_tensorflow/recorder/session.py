@@ -86,6 +86,8 @@ class Session:
         if not np.array_equal(now, self._last.parameters):
             self._note(self._prover.explain_change(self._last.parameters, now, self._tape.n_updates))
             self._last = self._state()
+        if self._watched.is_stalled:
+            self._note("a learning rate of 0 under momentum, by which Keras goes on moving the weights")
         self._count, self._setting = self._watched.count(), self._watched.setting()
         self._seed = int(self._rng.integers(0, 2**62))
         for name, state in self._caller.seeded(tf.constant(self._seed, tf.int64)).items():

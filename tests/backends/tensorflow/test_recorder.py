@@ -156,6 +156,34 @@ def test_pipelines_and_dropout():
     assert run.evidence.is_proved.all()
 
 
+class Rates(keras.callbacks.Callback):
+    """Sets the rate of each step when it begins."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.optimizer.learning_rate = 0.1 / (1 + batch)
+
+
+def test_a_fit_is_recorded_as_it_was_asked_for():
+    """Weights in a pipeline, a held-out share, rates set by callbacks, arguments without names."""
+    weights = np.linspace(0.5, 1.5, N)
+    model, alone = compiled(sgd()), compiled(sgd())
+    recorder = Recorder(model)
+    data = tf.data.Dataset.from_tensor_slices((X, Y, weights))
+    model.fit(recorder.numbered(data).batch(6), epochs=1, verbose=0, shuffle=False)
+    alone.fit(data.batch(6), epochs=1, verbose=0, shuffle=False)
+    np.testing.assert_allclose(recorder.finish().plan.coefficients[:6], weights[:6] / 6, rtol=1e-6)
+    for each in (model, alone):
+        each.compile(keras.optimizers.SGD(0.1, momentum=0.9), each.loss)
+    recorder = Recorder(model)
+    for each in (model, alone):
+        keras.utils.set_random_seed(5)
+        each.fit(X, Y, 6, 2, 0, [Rates()], 0.2)
+    run = recorder.finish()
+    assert (run.n_samples, run.evidence.notes) == (17, ())
+    for mine, theirs in zip(model.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 class Shrinking(keras.callbacks.Callback):
     """Writes to the weights after every step, as averaging does."""
 

@@ -88,6 +88,11 @@ METHODS = {
         },
         OBJECTS,
     ),
+    "explain": Call(
+        lambda **a: dv.HyDRA(learner()).fit(X, Y, run=run()).explain(X[:3], **a),
+        {},
+        {"k": v.NO_COUNT},
+    ),
     "verify": Call(
         lambda **a: (
             dv.HyDRA(learner()).fit(X, Y, run=run()).verify(X, Y, **{"n_subsets": 3, "fraction": 0.2} | a)

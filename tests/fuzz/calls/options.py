@@ -33,6 +33,37 @@ OPTIONS = {
         },
     ),
     "AdamW": Call(dv.AdamW, {}, {"weight_decay": v.NO_NUMBER | {"below 0": -1}}),
+    "NAdam": Call(
+        dv.NAdam,
+        {},
+        {
+            "momentum_decay": v.NO_NUMBER | {"below 0": -1},
+            "decoupled_weight_decay": v.NO_FLAG,
+        },
+    ),
+    "RAdam": Call(dv.RAdam, {}, {"epsilon": v.NO_NUMBER | {"zero": 0}, "decoupled_weight_decay": v.NO_FLAG}),
+    "RMSprop": Call(
+        dv.RMSprop,
+        {},
+        {
+            "learning_rate": v.NO_NUMBER | {"zero": 0, "below 0": -1},
+            "alpha": v.NO_SHARE | {"one": 1},
+            "epsilon": v.NO_NUMBER | {"zero": 0},
+            "momentum": v.NO_SHARE | {"one": 1},
+            "centered": v.NO_FLAG,
+            "weight_decay": v.NO_NUMBER | {"below 0": -1},
+        },
+    ),
+    "Adagrad": Call(
+        dv.Adagrad,
+        {},
+        {
+            "learning_rate_decay": v.NO_NUMBER | {"below 0": -1},
+            "initial_accumulator": v.NO_NUMBER | {"below 0": -1},
+            "epsilon": v.NO_NUMBER | {"zero": 0},
+        },
+    ),
+    "Lion": Call(dv.Lion, {}, {"learning_rate": v.NO_NUMBER | {"zero": 0, "below 0": -1}}),
     "Training": Call(
         dv.Training,
         {},
@@ -40,7 +71,7 @@ OPTIONS = {
             "epochs": v.NO_COUNT,
             "batch_size": v.NO_COUNT,
             "optimizer": v.NO_OPTIONS,
-            "schedule": v.NO_OPTIONS,
+            "schedule": but(v.NO_OPTIONS, "a function"),
             "clip_norm": v.NO_NUMBER | {"zero": 0},
             "shuffle": v.NO_FLAG,
             "drop_last": v.NO_FLAG,
@@ -50,6 +81,24 @@ OPTIONS = {
     "Checkpoints": Call(dv.Checkpoints, {}, {"every": v.NO_COUNT, "max_bytes": v.NO_COUNT}),
     "ConstantSchedule": Call(dv.ConstantSchedule, {}, {"warmup_steps": v.NO_WHOLE}),
     "CosineSchedule": Call(dv.CosineSchedule, {}, {"warmup_steps": v.NO_WHOLE, "min_factor": v.NO_SHARE}),
+    "LinearSchedule": Call(dv.LinearSchedule, {}, {"end_factor": v.NO_NUMBER | {"below 0": -1}}),
+    "PolynomialSchedule": Call(
+        dv.PolynomialSchedule, {}, {"power": v.NO_NUMBER | {"zero": 0}, "end_factor": v.NO_SHARE}
+    ),
+    "ExponentialSchedule": Call(
+        dv.ExponentialSchedule, {"gamma": 0.9}, {"gamma": v.NO_NUMBER | {"zero": 0, "above 1": 1.5}}
+    ),
+    "OneCycleSchedule": Call(
+        dv.OneCycleSchedule,
+        {},
+        {
+            "rising_share": v.NO_SHARE | {"zero": 0, "one": 1},
+            "start_divisor": v.NO_NUMBER | {"zero": 0},
+            "end_divisor": v.NO_NUMBER | {"zero": 0},
+            "three_phases": v.NO_FLAG,
+        },
+    ),
+    "TokenCrossEntropy": Call(dv.TokenCrossEntropy, {}, {"ignore_index": v.NO_NUMBER, "shift": v.NO_FLAG}),
     "StepSchedule": Call(
         dv.StepSchedule,
         {"every_epochs": 1},
