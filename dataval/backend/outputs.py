@@ -23,9 +23,8 @@ def natural_output(returned: Any) -> Any:
         return returned
     if (found := getattr(returned, _NAME, None)) is not None:
         return found
-    if isinstance(returned, Mapping):
-        if _NAME in returned:
-            return returned[_NAME]
-        returned = tuple(returned.values())
-    arrays = [each for each in returned if hasattr(each, "shape")] if isinstance(returned, tuple | list) else []
-    return arrays[0] if len(arrays) == 1 == len(returned) else returned
+    if isinstance(returned, Mapping) and _NAME in returned:
+        return returned[_NAME]
+    parts = list(returned.values()) if isinstance(returned, Mapping) else returned
+    is_one = isinstance(parts, tuple | list) and len(parts) == 1 and hasattr(parts[0], "shape")
+    return parts[0] if is_one else returned

@@ -49,6 +49,8 @@ class ParameterGroup(Options):
 
 def _as_groups(given: Any) -> Any:
     """Read ``{"*.bias": {"weight_decay": 0.0}}`` as groups."""
+    if isinstance(given, list):
+        return tuple(map(_as_group, given))
     if not isinstance(given, Mapping):
         return given
     if wrong := [pattern for pattern, settings in given.items() if not isinstance(settings, Mapping)]:
@@ -57,6 +59,16 @@ def _as_groups(given: Any) -> Any:
         {"parameters": (pattern,) if isinstance(pattern, str) else pattern, "settings": tuple(settings.items())}
         for pattern, settings in given.items()
     )
+
+
+def _as_group(given: Any) -> Any:
+    """Read a group as JSON has it, with lists for tuples."""
+    if not isinstance(given, Mapping):
+        return given
+    settings = [
+        (name, tuple(value) if isinstance(value, list) else value) for name, value in given.get("settings", ())
+    ]
+    return {**given, "parameters": tuple(given.get("parameters", ())), "settings": tuple(settings)}
 
 
 class Optimizer(Options, ABC):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from scipy.special import expit, log_softmax
 
 from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy
+from dataval.data import Data
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval_tensorflow import FunctionModel
 from dataval_tensorflow.losses import check_tensor, per_sample_loss, target_dtype
@@ -112,6 +113,8 @@ def test_outputs_that_are_no_tensor_are_named():
         InvalidModelError, match="Gauss-Newton matrix needs a model that returns a tensor, not a Si"
     ):
         check_tensor(SimpleNamespace(), "the Gauss-Newton matrix")
-    model = FunctionModel(lambda v, x: {"logits": x @ v}, tf.Variable(np.zeros((6, 3))))
+    model = FunctionModel(lambda v, x: {"a": x @ v, "b": x @ v}, tf.Variable(np.zeros((6, 3))))
     with pytest.raises(InvalidModelError, match="returned a dict"):
         make_backend(model, X, Y)
+    found = make_backend(FunctionModel(lambda v, x: {"logits": x @ v}, tf.Variable(np.zeros((6, 3)))), X, Y)
+    assert found.predict(*found.initial(), found.batches(Data(X, Y)).take(np.arange(2))).shape == (2, 3)

@@ -99,8 +99,21 @@ def test_a_function_of_objects():
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
     with pytest.raises(InvalidModelError, match="Gauss-Newton"):
         case.backend.objective().gauss_newton_products(*arguments, weights, vector)
-    with pytest.raises(InvalidModelError, match="SimpleNamespace"):
-        make_backend(model, X, Y, "cross_entropy")
+    named = make_case(model, X, Y, "cross_entropy")  # which finds the logits
+    np.testing.assert_array_equal(named.gradient(point, weights)[1], plain.gradient(point, weights)[1])
+    found, expected = (
+        each.backend.objective().gauss_newton_products(*arguments, weights, vector) for each in (named, plain)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_of_two_outputs_none_is_meant():
+    class Two(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), super().forward(2 * x)
+
+    with pytest.raises(InvalidModelError, match=r"returned a tuple; .*outputs=lambda"):
+        make_backend(Two(6, 3).double(), X, Y, "cross_entropy")
 
 
 @pytest.mark.parametrize(
