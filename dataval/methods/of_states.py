@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dataval.data import Data
 from dataval.methods.of_run import RunValuator
 from dataval.training.program import Program, State
+from dataval.training.replay import Replay
 
 __all__ = ["StateValuator", "States"]
 
@@ -41,6 +42,9 @@ class StateValuator(RunValuator):
     """
 
     needs: ClassVar[str] = "states of a training run"
+
+    def _check_run(self, replay: Replay) -> None:
+        """Take any run: they all have states."""
 
     @abstractmethod
     def _score(self, source: States, validation: Data) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from dataval.backend import Array, ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
 from dataval.data import Data
+from dataval.errors import RunMismatchError
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
@@ -55,7 +56,9 @@ class TracIn(StateValuator):
         ``"epochs"``: the state after an epoch stands for the epoch's updates (TracInCP), in evaluation mode.
         ``"updates"``: every update is taken at its own state, in training mode ("ideal" TracIn), which costs a
         validation gradient an update. A list of update numbers in 1 ... T: each state stands for the updates
-        since the one before it, the last one also for those that follow.
+        since the one before it, the last one also for those that follow. Of a run of states alone
+        (`TrainingRun.from_checkpoints`), "epochs" and the numbers mean its states: then this is TracInCP, the
+        sum over the states of :math:`\frac{\eta_i}{b}\langle\nabla F,\nabla\ell_j\rangle`.
     objective : callable, optional
         What the validation set measures, as for `HyDRA`; the learner's loss by default.
     chunk_size : int, optional
@@ -120,6 +123,16 @@ class TracIn(StateValuator):
             whole_number("chunk_size", self.chunk_size, minimum=1)
         if not isinstance(self.checkpoints, str) or self.checkpoints != "updates":
             _check_steps(self._steps(program.plan), program.plan.n_steps)
+
+    def _check_run(self, replay: Replay) -> None:
+        if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
+            replay.check_updates("TracIn(checkpoints='updates')")
+        if replay.run.origin == "states" and not replay.run.plan.learning_rates.any():
+            raise RunMismatchError(
+                "TracIn sums over the states of a training by their learning rates, which the run doesn't have: pass "
+                "TrainingRun.from_checkpoints(..., learning_rates=[...]), one a state (for one trained model "
+                "[1.0] gives the products of its gradients alone)"
+            )
 
     def _score(self, states: States, validation: Data) -> FloatArray:
         objective = self._objective(states, validation)

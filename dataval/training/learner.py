@@ -15,15 +15,17 @@ from dataval.backend.registry import find_model, framework_settings
 from dataval.backend.trial import check_single
 from dataval.checks import described, flag
 from dataval.data import Data, as_data
-from dataval.errors import InvalidDataError, RunMismatchError
+from dataval.errors import InvalidDataError, InvalidModelError, RunMismatchError
 from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.plan import check_batch_size, make_plan
-from dataval.training.program import Program
+from dataval.training.program import Program, State
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
+from dataval.training.serialization import Origin
+from dataval.training.states import as_rates, as_record, plan_of_states, read_states, training_of_states
 
 __all__ = ["Learner"]
 
@@ -105,7 +107,11 @@ class Learner(BaseEstimator):
         *,
         resume: TrainingRun | None = None,
     ) -> TrainingRun:
-        """Train the model and record the run.
+        """Train the model, from its current parameters on, and record the run.
+
+        A model that is trained already is trained further. To value the training that it had, write
+        ``learner.adopt(X, y)`` instead. A `TrainedModelWarning` says so where the first losses of a classifier
+        or a regression show it.
 
         Parameters
         ----------
@@ -142,6 +148,59 @@ class Learner(BaseEstimator):
         return prepared.run
 
     @framework_settings()
+    def adopt(
+        self,
+        X: Any,
+        y: Any,
+        states: Sequence[Any] | None = None,
+        learning_rates: ArrayLike | None = None,
+        *,
+        batch_size: int | None = None,
+        losses: ArrayLike | None = None,
+        margins: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> TrainingRun:
+        """Take the model as trained, as it is, or checkpoints of its training; nothing is trained.
+
+        The arguments are those of `TrainingRun.from_checkpoints`; without `states`, the learner's model is the
+        one state that there is.
+
+        Returns
+        -------
+        TrainingRun
+            Of ``origin="states"``, for methods that need states alone.
+
+        Raises
+        ------
+        InvalidModelError
+            If the learner builds its model anew and no `states` are given; otherwise as `TrainingRun.from_checkpoints`.
+
+        Examples
+        --------
+        >>> run = dv.Learner(trained_net).adopt(X, y)
+        >>> values = dv.InfluenceFunction(learner).fit(X, y, run=run).score(X_val, y_val)
+        """
+        data, given = as_data(X, y), self._training()
+        if states is None and find_model(self.model, self.backend, seed=given.seed).build is not None:
+            raise InvalidModelError(
+                "the learner builds its model anew, untrained: give the trained one, Learner(net).adopt(X, y), or "
+                "states=[net]"
+            )
+        all_weights, n = _as_weights(weights, len(data)), len(data)
+        logged = {"losses": as_record("losses", losses, n), "margins": as_record("margins", margins, n)}
+        backend = self._make_backend(data, all_weights)
+        kept = read_states(backend, states)
+        training = training_of_states(given, len(kept), n)
+        names = [name for name, _ in backend.signature.parameters]
+        rates, size = (
+            as_rates(learning_rates, len(kept)),
+            given.batch_size if batch_size is None else batch_size,
+        )
+        plan = plan_of_states(training, names, n, rates, len(kept), size)
+        program = Program(backend, data, training, plan, all_weights)
+        return self._run(program, dict(enumerate(kept, 1)), logged, Checkpoints(every=1), "states")
+
+    @framework_settings()
     def prepare(
         self,
         X: Any,
@@ -168,7 +227,7 @@ class Learner(BaseEstimator):
         if run is not None:
             if not isinstance(run, TrainingRun):
                 raise TypeError(f"run must be a dataval.TrainingRun, got {described(run)}")
-            return self._adopt(data, weights, run)
+            return self._join(data, weights, run)
         if self.progress is not None:
             flag("progress", self.progress)
         program = self._program(data, _as_weights(weights, len(data)))
@@ -218,25 +277,39 @@ class Learner(BaseEstimator):
         return backend
 
     def _new_run(self, program: Program) -> TrainingRun:
-        plan, backend = program.plan, program.backend
+        losses = np.full((program.training.epochs, program.plan.n_samples), np.nan)
+        policy = _checked(Checkpoints, self.checkpoints, "checkpoints")
+        return self._run(program, {0: program.initial_state()}, {"losses": losses}, policy, "trained")
+
+    def _run(
+        self,
+        program: Program,
+        states: dict[int, State],
+        logged: dict[str, NDArray[np.float64]],
+        policy: Checkpoints,
+        origin: Origin,
+    ) -> TrainingRun:
+        """Return a run of which these states are known, joined with its program."""
+        backend = program.backend
         run = TrainingRun(
             training=program.training,
-            plan=plan,
+            plan=program.plan,
             weights=program.weights,
-            losses=np.full((program.training.epochs, plan.n_samples), np.nan),
-            checkpoints={0: program.initial_state()},
-            policy=_checked(Checkpoints, self.checkpoints, "checkpoints"),
-            n_completed=0,
+            **logged,
+            checkpoints=states,
+            policy=policy,
+            n_completed=max(states),
             backend=backend.name,
             loss=describe_loss(self.loss, self.outputs),
             signature=backend.signature,
             environment=backend.environment,
             data_fingerprint=program.data.fingerprint(),
+            origin=origin,
         )
         self._bind(run, program)
         return run
 
-    def _adopt(self, data: Data, weights: ArrayLike | None, run: TrainingRun) -> Replay:
+    def _join(self, data: Data, weights: ArrayLike | None, run: TrainingRun) -> Replay:
         """Join `run` with the program that made it, after checking that it is this learner's."""
         if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
             raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
@@ -255,9 +328,10 @@ class Learner(BaseEstimator):
         backend = self._make_backend(data, run.weights) if bound is None else bound.program.backend
         _check_same(run, "backend", run.backend, backend.name)
         _check_same(run, "model", run.signature, backend.signature)
-        _check_environment(run, backend)
         replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
-        replay.check_recording()
+        if replay.has_updates:
+            _check_environment(run, backend)
+            replay.check_recording()
         self._bind(run, replay.program)
         return replay
 

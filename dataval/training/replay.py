@@ -47,14 +47,26 @@ class Replay:
                 "learner.train(X, y, resume=run)"
             )
 
-    def check_updates(self) -> None:
-        """Raise `RunMismatchError` if the run's updates can't be done again, with the reason."""
+    @property
+    def has_updates(self) -> bool:
+        """Whether the run's updates can be done again, as far as it knows."""
+        notes = self.run.evidence.notes if self.run.evidence else ()
+        return self.run.origin != "states" and not notes
+
+    def check_updates(self, asked_by: str = "what is asked") -> None:
+        """Raise `RunMismatchError` if the run's updates can't be done again, with the reason.
+
+        Parameters
+        ----------
+        asked_by : str
+            Names in the message what needs them.
+        """
         run = self.run
         if run.origin == "states":
             raise RunMismatchError(
-                "the run holds states of a training and not its updates, which can't be done again: methods that "
-                "need only states are InfluenceFunction, TracIn, GraNd and EL2N; for this one record the loop, "
-                "or let learner.train do it"
+                f"{asked_by} needs the start and every update of a training, and the run holds states of one "
+                "alone: InfluenceFunction, TracIn at checkpoints, GraNd and EL2N need no more. For "
+                f"{asked_by} take a run of learner.train(X, y), or of a recorded loop"
             )
         if run.evidence is not None and run.evidence.notes:
             raise RunMismatchError(
@@ -108,6 +120,8 @@ class Replay:
     @property
     def initial(self) -> State:
         """The state before the first update."""
+        if self.run.origin == "states":
+            self.check_updates()
         return self.program.load(self.run.checkpoints[0])
 
     @property

@@ -117,5 +117,7 @@ def _untied(named: Named, module: nn.Module) -> Named:
             continue
         array = found.pop(name)
         if not np.array_equal(found.setdefault(kept, array), array):
-            raise InvalidModelError(f"{kept!r} and {name!r} are one parameter of the model, and differ in the state")
+            raise InvalidModelError(
+                f"{kept!r} and {name!r} are one parameter of the model, and differ in the state"
+            )
     return found
