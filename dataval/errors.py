@@ -23,6 +23,7 @@ __all__ = [
     "RunMismatchError",
     "SolverDivergedError",
     "SolverWarning",
+    "TrainedModelWarning",
     "TrainingDivergedError",
     "TrainingInterrupted",
     "UnknownIdentityError",
@@ -121,6 +122,10 @@ class ReplayWarning(UserWarning):
 
 class RetrainingWarning(UserWarning):
     """Some retrainings failed: the values of their samples are NaN, all others are as asked."""
+
+
+class TrainedModelWarning(UserWarning):
+    """A model is trained further that looks trained already: ``learner.adopt(X, y)`` takes it as it is."""
 
 
 class UnusedParameterWarning(UserWarning):

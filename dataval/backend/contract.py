@@ -369,7 +369,7 @@ class Backend(ABC):
 
     def own_arrays(self) -> dict[str, NDArray[Any]]:
         """Return all arrays of the model by name: those of the `signature`, and those that are not trained."""
-        found = {}
+        found: dict[str, NDArray[Any]] = {}
         layouts = self.signature.parameters, self.signature.buffers
         for layout, flat in zip(layouts, map(self.arrays.to_numpy, self.initial()), strict=True):
             ends = np.cumsum([int(np.prod(shape)) for _, shape in layout])
@@ -388,14 +388,16 @@ class Backend(ABC):
 
         Raises
         ------
+        TypeError
+            If it is nothing of the kind.
         InvalidModelError
-            If it is nothing of the kind, or can't be read.
+            If it can't be read.
         FileNotFoundError
             If it is the path of no file.
         """
         if isinstance(given, Mapping):
             return {name: np.asarray(array) for name, array in given.items()}
-        raise InvalidModelError(f"a state is a mapping of names to arrays here, got {described(given)}")
+        raise TypeError(f"a state is a mapping of names to arrays here, got {described(given)}")
 
     @abstractmethod
     def export(self, parameters: Array, buffers: Array) -> Any:

@@ -36,10 +36,12 @@ def flat_state(backend: Backend, given: Any, what: str) -> tuple[NDArray[Any], N
     InvalidModelError
         If names are missing or unexpected, a shape is another, a number is not finite, or what is not trained
         differs from the model's.
+    TypeError, FileNotFoundError
+        As `Backend.arrays_of`.
     """
     try:
         named = backend.arrays_of(given)
-    except (InvalidModelError, FileNotFoundError) as error:
+    except (TypeError, InvalidModelError, FileNotFoundError) as error:
         raise type(error)(f"{what}: {error}") from error
     own, signature = backend.own_arrays(), backend.signature
     free = dict(signature.parameters + signature.buffers)

@@ -15,7 +15,7 @@ def check_log(replay: Replay, method: str, name: Literal["losses", "margins"]) -
     run = replay.run
     if run.origin == "states" and not len(getattr(run, name)):
         raise RunMismatchError(
-            f"{method} needs every sample's {name} over the epochs, and the run holds states of a training alone: "
-            f"pass what was logged, TrainingRun.from_checkpoints(..., {name}=...) of shape (epochs, N), or "
+            f"{method} needs every sample's {name} over the epochs, and the run holds states alone: pass "
+            f"what was logged, TrainingRun.from_checkpoints(..., {name}=...) of shape (epochs, N), or "
             "take a run of learner.train(X, y)"
         )

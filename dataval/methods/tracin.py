@@ -41,9 +41,9 @@ class TracIn(StateValuator):
               \langle\nabla F(\theta_{c(t)}),\,\nabla\ell_j(\theta_{c(t)})\rangle
 
     with :math:`\eta_t` the run's own learning rates, :math:`c_{t,j}` the coefficients of the losses (1 over the
-    batch size), and :math:`c(t)` the checkpoint that stands for update t. To first order, each term is by how much the update's step along sample j lowered the
-    validation objective at that moment. The values of one plain SGD run therefore add up to the fall of the
-    objective.
+    batch size), and :math:`c(t)` the checkpoint that stands for update t. To first order, each term is by how
+    much the update's step along sample j lowered the validation objective at that moment. The values of one
+    plain SGD run therefore add up to the fall of the objective.
 
     What later updates make of a step is left out, as are momentum and the preconditioning of Adam, so the
     values keep the sign and the rough unit of a derivative but not its size. Choose exact `HyDRA` for that,
@@ -129,7 +129,7 @@ class TracIn(StateValuator):
             replay.check_updates("TracIn(checkpoints='updates')")
         if replay.run.origin == "states" and not replay.run.plan.learning_rates.any():
             raise RunMismatchError(
-                "TracIn sums over the states of a training by their learning rates, which the run doesn't have: pass "
+                "TracIn sums over states by their learning rates, which the run doesn't have: pass "
                 "TrainingRun.from_checkpoints(..., learning_rates=[...]), one a state (for one trained model "
                 "[1.0] gives the products of its gradients alone)"
             )

@@ -24,7 +24,6 @@ from dataval.training.program import Program, State
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
-from dataval.training.serialization import Origin
 from dataval.training.states import as_rates, as_record, plan_of_states, read_states, training_of_states
 
 __all__ = ["Learner"]
@@ -173,7 +172,9 @@ class Learner(BaseEstimator):
         Raises
         ------
         InvalidModelError
-            If the learner builds its model anew and no `states` are given; otherwise as `TrainingRun.from_checkpoints`.
+            If the learner builds its model anew and no `states` are given.
+        InvalidDataError, FileNotFoundError, TypeError, ValueError
+            As `TrainingRun.from_checkpoints`.
 
         Examples
         --------
@@ -183,11 +184,11 @@ class Learner(BaseEstimator):
         data, given = as_data(X, y), self._training()
         if states is None and find_model(self.model, self.backend, seed=given.seed).build is not None:
             raise InvalidModelError(
-                "the learner builds its model anew, untrained: give the trained one, Learner(net).adopt(X, y), or "
-                "states=[net]"
+                "the learner builds its model anew, untrained: give the trained one, Learner(net).adopt(X, y), "
+                "or states=[net]"
             )
         all_weights, n = _as_weights(weights, len(data)), len(data)
-        logged = {"losses": as_record("losses", losses, n), "margins": as_record("margins", margins, n)}
+        logged = as_record("losses", losses, n), as_record("margins", margins, n)
         backend = self._make_backend(data, all_weights)
         kept = read_states(backend, states)
         training = training_of_states(given, len(kept), n)
@@ -198,7 +199,9 @@ class Learner(BaseEstimator):
         )
         plan = plan_of_states(training, names, n, rates, len(kept), size)
         program = Program(backend, data, training, plan, all_weights)
-        return self._run(program, dict(enumerate(kept, 1)), logged, Checkpoints(every=1), "states")
+        run = self._run(program, dict(enumerate(kept, 1)), Checkpoints(every=1), logged[0])
+        run.origin, run.margins = "states", logged[1]
+        return run
 
     @framework_settings()
     def prepare(
@@ -279,15 +282,14 @@ class Learner(BaseEstimator):
     def _new_run(self, program: Program) -> TrainingRun:
         losses = np.full((program.training.epochs, program.plan.n_samples), np.nan)
         policy = _checked(Checkpoints, self.checkpoints, "checkpoints")
-        return self._run(program, {0: program.initial_state()}, {"losses": losses}, policy, "trained")
+        return self._run(program, {0: program.initial_state()}, policy, losses)
 
     def _run(
         self,
         program: Program,
         states: dict[int, State],
-        logged: dict[str, NDArray[np.float64]],
         policy: Checkpoints,
-        origin: Origin,
+        losses: NDArray[np.float64],
     ) -> TrainingRun:
         """Return a run of which these states are known, joined with its program."""
         backend = program.backend
@@ -295,7 +297,7 @@ class Learner(BaseEstimator):
             training=program.training,
             plan=program.plan,
             weights=program.weights,
-            **logged,
+            losses=losses,
             checkpoints=states,
             policy=policy,
             n_completed=max(states),
@@ -304,7 +306,6 @@ class Learner(BaseEstimator):
             signature=backend.signature,
             environment=backend.environment,
             data_fingerprint=program.data.fingerprint(),
-            origin=origin,
         )
         self._bind(run, program)
         return run

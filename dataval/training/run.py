@@ -28,7 +28,8 @@ __all__ = ["TrainingRun"]
 class TrainingRun:
     """Everything that is needed to replay one training run, except model and data.
 
-    Made by `Learner.train`, by a recorder of somebody else's loop, or from states that were kept. Methods share a run through ``fit(X, y, run=run)``.
+    Made by `Learner.train`, by a recorder of somebody else's loop, or from states that were kept
+    (`from_checkpoints`, `Learner.adopt`). Methods share a run through ``fit(X, y, run=run)``.
 
     Attributes
     ----------
@@ -42,7 +43,8 @@ class TrainingRun:
         Every sample's loss when it was seen (training mode, before the update); NaN where an epoch
         didn't see it. Of a run of states, what was logged elsewhere, in any number of epochs.
     checkpoints : dict of int to State
-        Kept states: key t is the state before update t, key T the final one.
+        Kept states: key t is the state before update t, key T the final one. Of a run of states alone, the
+        keys are 1 ... T, and each update stands for the training up to a state.
     policy : Checkpoints
         Which states are kept.
     n_completed : int
@@ -52,8 +54,8 @@ class TrainingRun:
     data_fingerprint : str
         Hash of the training data; empty where a recording did not know them.
     origin : {"trained", "recorded", "states"}
-        Whether a learner trained it, somebody else's loop was recorded, or there are states alone, between which
-        nothing can be replayed.
+        Whether a learner trained it, somebody else's loop was recorded, or there are states alone, between
+        which nothing can be replayed.
     marks : dict of str to int
         Names of moments: the number of updates that were done by then; see `until`.
     evidence : Evidence or None

@@ -1,8 +1,8 @@
 """Runs of states alone: a model that is trained already, or checkpoints of a training.
 
 With T states, update i of such a run stands for all of the training that led to state i: one step along the
-mean gradient of all samples. Its rate is the state's learning rate times the N/b updates that an epoch has, so that
-a sample's share in it is the rate times 1/b, as in an epoch of updates with b samples each.
+mean gradient of all samples. Its rate is the state's learning rate times the N/b updates that an epoch has, so
+that a sample's share in it is the rate times 1/b, as in an epoch of updates with b samples each.
 """
 
 from __future__ import annotations

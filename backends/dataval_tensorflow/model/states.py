@@ -43,8 +43,10 @@ def arrays_in(given: Any, caller: Caller, own: Named) -> Arrays:
 
     Raises
     ------
+    TypeError
+        If it is nothing of the kind.
     InvalidModelError
-        If it is nothing of the kind, or can't be read.
+        If it can't be read.
     FileNotFoundError
         If there is no such file.
     """
@@ -61,7 +63,7 @@ def arrays_in(given: Any, caller: Caller, own: Named) -> Arrays:
         return {name: np.asarray(array) for name, array in given.items()}
     if isinstance(given, Sequence) and isinstance(caller, KerasCaller):
         return _in_order(given, caller)
-    raise InvalidModelError(
+    raise TypeError(
         "a state is a model, a dict of arrays by name, the list of get_weights() or the path of a .keras or "
         f".weights.h5 file, got {described(given)}"
     )

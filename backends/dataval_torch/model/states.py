@@ -36,16 +36,18 @@ def arrays_in(given: Any, module: nn.Module) -> Named:
     Parameters
     ----------
     given : Module, mapping or path
-        A module; arrays by name, or a checkpoint that holds them under ``"state_dict"``; or a file of either, as
-        ``torch.save`` or safetensors writes them. Where the module is part of a larger one (Lightning's,
+        A module; arrays by name, or a checkpoint that holds them under ``"state_dict"``; or a file of either,
+        as ``torch.save`` or safetensors writes them. Where the module is part of a larger one (Lightning's,
         a compiled or a parallel one), what stands under its prefix is taken.
     module : Module
         The learner's.
 
     Raises
     ------
+    TypeError
+        If it is nothing of the kind.
     InvalidModelError
-        If it is nothing of the kind, or can't be read.
+        If it can't be read.
     FileNotFoundError
         If there is no such file.
     """
@@ -56,7 +58,7 @@ def arrays_in(given: Any, module: nn.Module) -> Named:
     elif isinstance(given, Mapping):
         named = {name: _as_numpy(name, value) for name, value in _innermost(given).items()}
     else:
-        raise InvalidModelError(
+        raise TypeError(
             f"a state is a module, a state_dict or the path of a file with one, got {described(given)}"
         )
     own = list(arrays_of_module(module))
@@ -91,11 +93,11 @@ def _as_numpy(name: str, value: Any) -> NDArray[Any]:
         return np.asarray(value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy())
     if isinstance(value, np.ndarray | np.number | int | float):
         return np.asarray(value)
-    raise InvalidModelError(f"a state maps names to tensors, {name!r} is {described(value)}")
+    raise TypeError(f"a state maps names to tensors, {name!r} is {described(value)}")
 
 
 def _under_prefix(named: Named, own: list[str]) -> Named:
-    """Return what stands under the prefix that the names of a larger module have, where none is ours as it is."""
+    """Return what stands under the prefix that a larger module's names have, where none is ours as it is."""
     if not own or any(name in named for name in own):
         return named
     prefixes = {name.removesuffix(own[0]) for name in named if name.endswith(f".{own[0]}")}
