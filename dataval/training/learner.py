@@ -143,6 +143,8 @@ class Learner(BaseEstimator):
             On Ctrl-C, holding what was done.
         """
         prepared = self.prepare(X, y, weights, run=resume)
+        if resume is not None:
+            prepared.check_updates("resume")
         carry_out(prepared.program, prepared.run, progress=self.progress)
         return prepared.run
 

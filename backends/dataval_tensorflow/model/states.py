@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dataval.checks import described
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.model.functional import Caller
 from dataval_tensorflow.model.keras_models import KerasCaller, stable_names
@@ -65,7 +64,7 @@ def arrays_in(given: Any, caller: Caller, own: Named) -> Arrays:
         return _in_order(given, caller)
     raise TypeError(
         "a state is a model, a dict of arrays by name, the list of get_weights() or the path of a .keras or "
-        f".weights.h5 file, got {described(given)}"
+        f".weights.h5 file, got {type(given).__name__}"
     )
 
 

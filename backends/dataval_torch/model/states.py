@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dataval.checks import described
 from dataval.errors import InvalidModelError
-from dataval.files.tensors import read_tensors
 
 __all__ = ["arrays_in", "arrays_of_module"]
 
@@ -59,7 +58,7 @@ def arrays_in(given: Any, module: nn.Module) -> Named:
         named = {name: _as_numpy(name, value) for name, value in _innermost(given).items()}
     else:
         raise TypeError(
-            f"a state is a module, a state_dict or the path of a file with one, got {described(given)}"
+            f"a state is a module, a state_dict or the path of a file with one, got {type(given).__name__}"
         )
     own = list(arrays_of_module(module))
     return _untied(_under_prefix(named, own), module)
@@ -70,7 +69,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     try:
         if path.suffix == ".safetensors":
-            return read_tensors(path)
+            return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         first = str(error).strip().split("\n")[0][:200]
@@ -78,7 +77,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path.name} can't be read as tensors alone ({first}): save the model's state_dict, or pass it"
         ) from error
     if not isinstance(found, Mapping):
-        raise InvalidModelError(f"{path.name} holds {described(found)}, not a state_dict")
+        raise InvalidModelError(f"{path.name} holds a {type(found).__name__}, not a state_dict")
     return found
 
 
@@ -93,7 +92,7 @@ def _as_numpy(name: str, value: Any) -> NDArray[Any]:
         return np.asarray(value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy())
     if isinstance(value, np.ndarray | np.number | int | float):
         return np.asarray(value)
-    raise TypeError(f"a state maps names to tensors, {name!r} is {described(value)}")
+    raise TypeError(f"a state maps names to tensors, {name!r} is a {type(value).__name__}")
 
 
 def _under_prefix(named: Named, own: list[str]) -> Named:
