@@ -18,7 +18,7 @@ from dataval._moved import find_moved as _find_moved
 
 if TYPE_CHECKING:
     from dataval import datasets, errors, evaluation, noise, plotting, solvers
-    from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+    from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, TokenCrossEntropy
     from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
     from dataval.evaluation.compare import compare
     from dataval.methods.area_under_margin import AreaUnderMargin
@@ -35,14 +35,23 @@ if TYPE_CHECKING:
     from dataval.training.checkpoints import Checkpoints
     from dataval.training.config import Training
     from dataval.training.learner import Learner
-    from dataval.training.optimizers.adam import Adam, AdamW
-    from dataval.training.optimizers.sgd import SGD
+    from dataval.training.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, RAdam, RMSprop
     from dataval.training.run import TrainingRun
-    from dataval.training.schedules import ConstantSchedule, CosineSchedule, ExplicitSchedule, StepSchedule
+    from dataval.training.schedules import (
+        ConstantSchedule,
+        CosineSchedule,
+        ExplicitSchedule,
+        ExponentialSchedule,
+        LinearSchedule,
+        OneCycleSchedule,
+        PolynomialSchedule,
+        StepSchedule,
+    )
 
 __all__ = [
     "EL2N",
     "SGD",
+    "Adagrad",
     "Adam",
     "AdamW",
     "AreaUnderMargin",
@@ -54,16 +63,25 @@ __all__ = [
     "CrossEntropy",
     "DataValuator",
     "ExplicitSchedule",
+    "ExponentialSchedule",
     "ForgettingEvents",
     "GraNd",
     "HyDRA",
     "InfluenceFunction",
     "Learner",
     "LeaveOneOut",
+    "LinearSchedule",
+    "Lion",
     "MeanLoss",
     "MeanSquaredError",
+    "NAdam",
+    "OneCycleSchedule",
+    "PolynomialSchedule",
+    "RAdam",
+    "RMSprop",
     "RandomValues",
     "StepSchedule",
+    "TokenCrossEntropy",
     "TracIn",
     "Training",
     "TrainingInterrupted",
@@ -78,7 +96,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError"),
+    "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError", "TokenCrossEntropy"),
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
@@ -97,9 +115,18 @@ _HOMES = {
     "dataval.training.checkpoints": ("Checkpoints",),
     "dataval.training.config": ("Training",),
     "dataval.training.learner": ("Learner",),
-    "dataval.training.optimizers": ("SGD", "Adam", "AdamW"),
+    "dataval.training.optimizers": ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad", "Lion"),
     "dataval.training.run": ("TrainingRun",),
-    "dataval.training.schedules": ("ConstantSchedule", "CosineSchedule", "ExplicitSchedule", "StepSchedule"),
+    "dataval.training.schedules": (
+        "ConstantSchedule",
+        "CosineSchedule",
+        "ExplicitSchedule",
+        "ExponentialSchedule",
+        "LinearSchedule",
+        "OneCycleSchedule",
+        "PolynomialSchedule",
+        "StepSchedule",
+    ),
 }
 """The names whose modules are imported at their first use, so that importing dataval takes no time."""
 

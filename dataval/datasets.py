@@ -2,7 +2,7 @@
 
 Digits, breast cancer and wine come with scikit-learn. Fashion-MNIST is read from its four IDX
 files, found in a folder, or downloaded. Nothing is augmented and no noise added: see
-`dataval.noise`.
+`dataval.noise`. Images of your own are found by `image_folder`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dataval.checks import some_folder, whole_number
+from dataval.images import ImageFolder, image_folder
 
 __all__ = [
     "Dataset",
+    "ImageFolder",
+    "image_folder",
     "load_breast_cancer",
     "load_digits",
     "load_fashion_mnist",

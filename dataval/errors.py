@@ -17,6 +17,7 @@ __all__ = [
     "InvalidModelError",
     "NotTwiceDifferentiableError",
     "ProbabilityOutputsWarning",
+    "RecordingWarning",
     "ReplayError",
     "ReplayWarning",
     "RetrainingWarning",
@@ -118,6 +119,10 @@ class DamagedFileWarning(UserWarning):
 
 class ReplayWarning(UserWarning):
     """A replay differs from the recorded run by rounding (another machine, version or thread count)."""
+
+
+class RecordingWarning(UserWarning):
+    """A loop that is being recorded does what can't be done again: values that need its updates are refused."""
 
 
 class RetrainingWarning(UserWarning):

@@ -7,7 +7,7 @@ import numpy as np
 from dataval.backend import Arrays, Backend, Linearization, Objective, Signature, TrainingLoss
 from dataval.backend.losses import CrossEntropy, resolve_loss
 from dataval.backend.selection import select
-from dataval.backend.targets import check_named_targets
+from dataval.backend.targets import check_all_targets
 from dataval.backend.trial import run_example
 from dataval.errors import InvalidModelError
 
@@ -93,6 +93,7 @@ class NumpyObjective(Objective):
 
 class NumpyBackend(Backend):
     name = "numpy"
+    described_loss = "cross_entropy"
     signature = None  # each has its own
 
     def __init__(self, model, params):
@@ -125,14 +126,15 @@ class NumpyBackend(Backend):
         return SoftmaxRegression(matrix[:-1], matrix[-1])
 
     def batches(self, data):
-        def take(indices):
-            return Batch(data.inputs[indices], data.targets[indices], self.matrix, self.free)
+        def take(indices, draws=None):
+            samples = data.take(indices, draws)
+            return Batch(samples.inputs, samples.targets, self.matrix, self.free)
 
         return SimpleNamespace(take=take)
 
     def check_targets(self, data):
-        outputs = self.export(*self.initial())(data.inputs[:1])
-        check_named_targets("cross_entropy", outputs, data.targets, class_axis=1)
+        outputs = self.export(*self.initial())(data.take(slice(0, 1)).inputs)
+        check_all_targets("cross_entropy", outputs, data, class_axis=1)
 
     def predict(self, parameters, buffers, batch):
         return batch.push(parameters) + batch.offset

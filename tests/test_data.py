@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from dataval.data import as_data
@@ -118,7 +117,7 @@ def test_fingerprints_of_all_changes_differ():
 
 def test_fingerprint_reads_large_arrays_in_pieces(monkeypatch):
     whole = as_data(X, Y).fingerprint()
-    monkeypatch.setattr("dataval.data._CHUNK_BYTES", 50)
+    monkeypatch.setattr("dataval.data.contents._CHUNK_BYTES", 50)
     assert as_data(X, Y).fingerprint() == whole
     assert as_data(changed(X, (N - 1, 0), 9.0), Y).fingerprint() != whole
 
@@ -150,7 +149,6 @@ BAD: dict[str, tuple[Any, Any, str]] = {
     "None": (None, Y, "X is None: pass an array"),
     "a number": (3.0, Y, "X is a single number"),
     "a number as y": (X, 1, "y is a single number"),
-    "a data frame": (pd.DataFrame(X), Y, "DataFrame: pass its values"),
     "a masked array": (np.ma.masked_less(X, 0), Y, "X is a masked array"),
 }
 
@@ -168,6 +166,6 @@ def test_names_the_set():
 
 
 def test_finds_nan_beyond_the_first_piece(monkeypatch):
-    monkeypatch.setattr("dataval.data._CHUNK_BYTES", 50)
+    monkeypatch.setattr("dataval.data.contents._CHUNK_BYTES", 50)
     with pytest.raises(InvalidDataError, match="first at sample 4"):
         as_data(WITH_NAN, Y)

@@ -12,23 +12,12 @@ from dataval.errors import InvalidDataError
 X, Y = np.arange(12.0).reshape(4, 3), np.arange(4)
 
 
-class Numbered:
-    """A data set of single samples, as of torch, that belongs to no framework."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return X[index], Y[index]
-
-
 KINDS = {
     "nothing": (None, "is None: pass an array"),
     "a string": ("data.csv", r"is 'data.csv' \(str\): pass the samples themselves"),
     "a sparse matrix": (sparse.csr_matrix(X), r"is a scipy.*: pass a dense one, X.toarray\(\)"),
     "a generator": ((row for row in X), r"is a generator: pass an array: np.array\(list\(X\)\)"),
     "a set": ({1, 2, 3, 4}, r"is \{1, 2, 3, 4\}: pass an array"),
-    "a data set": (Numbered(), r"Numbered: pass arrays of its inputs and of its targets"),
     "a ragged list": ([[1.0], [2.0, 3.0], [4.0], [5.0]], "can't be read as an array"),
     "an object": (object(), "is a object: pass an array"),
     "a number": (3.0, "is a single number"),
@@ -49,34 +38,6 @@ def test_what_is_no_array(case):
 def test_targets_that_are_missing():
     with pytest.raises(InvalidDataError, match="training y is None: pass an array"):
         as_data(X, None)
-
-
-def test_a_data_frame():
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(X, columns=list("abc"))
-    with pytest.raises(
-        InvalidDataError, match=r"training X is a pandas.*DataFrame: pass its values, X.to_numpy"
-    ):
-        as_data(frame, Y)
-    np.testing.assert_array_equal(as_data(frame.to_numpy(), pandas.Series(Y)).targets, Y)
-
-
-def test_data_sets_of_torch():
-    torch = pytest.importorskip("torch")
-    from torch.utils.data import DataLoader, TensorDataset
-
-    data = TensorDataset(torch.tensor(X), torch.tensor(Y))
-    with pytest.raises(InvalidDataError, match="TensorDataset: pass arrays of its inputs and of its targets"):
-        as_data(data, None)
-    with pytest.raises(InvalidDataError, match=r"DataLoader: pass arrays: np.concatenate of its batches"):
-        as_data(DataLoader(data), Y)
-
-
-def test_data_sets_of_tensorflow():
-    tensorflow = pytest.importorskip("tensorflow")
-    data = tensorflow.data.Dataset.from_tensor_slices((X, Y))
-    with pytest.raises(InvalidDataError, match="pass arrays of its inputs and of its targets"):
-        as_data(data, None)
 
 
 @pytest.mark.parametrize("array", [X, X.tolist(), memoryview(X), np.ma.masked_array(X).data])

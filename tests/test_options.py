@@ -10,6 +10,8 @@ import pytest
 
 import dataval as dv
 
+KINDS = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad"]
+OPTIMIZERS = f"{', '.join(f'{kind}(...)' for kind in KINDS)} or Lion(...)"
 MISTAKES = {
     "initials": (lambda: dv.SGD(lr=0.1), "SGD has no option 'lr': did you mean learning_rate?"),
     "a typing error": (
@@ -41,11 +43,11 @@ MISTAKES = {
     ),
     "a name for an optimizer": (
         lambda: dv.Training(optimizer="adam"),
-        "Training: optimizer must be SGD(...), Adam(...) or AdamW(...), got 'adam'",
+        f"Training: optimizer must be {OPTIMIZERS}, got 'adam'",
     ),
     "a class for an optimizer": (
         lambda: dv.Training(optimizer=dv.SGD),
-        "must be SGD(...), Adam(...) or AdamW(...)",
+        f"must be {OPTIMIZERS}",
     ),
     "together": (
         lambda: dv.Checkpoints(every=1, max_bytes=2),

@@ -16,7 +16,7 @@ import dataval as dv
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODULES = {"scikit-learn": "sklearn", "pyyaml": "yaml", "pytest-xdist": "xdist"}
+MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "pyyaml": "yaml", "pytest-xdist": "xdist"}
 """Modules whose names differ from their distributions'."""
 
 OURS = {"dataval", "dataval_torch", "dataval_tensorflow", "tests", "oldest", "_common"}
@@ -69,8 +69,8 @@ TOOLS = ("torch", "tensorflow", "plots", "test")
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("dataval", ("plots", "tables", "yaml", "test")),
-        ("backends/dataval_torch", ("torch",)),
+        ("dataval", ("images", "plots", "tables", "yaml", "test")),
+        ("backends/dataval_torch", ("torch", "lightning", "transformers")),
         ("backends/dataval_tensorflow", ("tensorflow",)),
         ("tests", TOOLS),
         ("examples", TOOLS),

@@ -2,5 +2,6 @@
 
 from dataval_tensorflow.backend import TensorFlowBackend
 from dataval_tensorflow.model.modules import FunctionModel
+from dataval_tensorflow.recorder import Recorder
 
-__all__ = ["FunctionModel", "TensorFlowBackend"]
+__all__ = ["FunctionModel", "Recorder", "TensorFlowBackend"]

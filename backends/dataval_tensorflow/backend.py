@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from dataval.backend import Arrays, Backend, ObjectiveFunction, Signature
-from dataval.backend.losses import Loss, NamedLoss, resolve_loss
+from dataval.backend.losses import Loss, NamedLoss, TokenCrossEntropy, resolve_loss
+from dataval.backend.outputs import natural_output
 from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
-from dataval.backend.targets import check_named_targets
+from dataval.backend.targets import check_all_targets, check_named_targets
 from dataval.backend.trial import (
     check_export,
     check_losses,
@@ -27,7 +29,7 @@ from dataval.backend.trial import (
     warn_ignored,
     warn_unused,
 )
-from dataval.data import Data
+from dataval.data import Data, Samples
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval_tensorflow.batches import Batch, TensorFlowBatches
 from dataval_tensorflow.cache import cache_key
@@ -37,11 +39,11 @@ from dataval_tensorflow.derivatives.loss import TensorFlowLoss
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal
 from dataval_tensorflow.derivatives.second_order import inexact_layer
 from dataval_tensorflow.derivatives.tracing import call, compiled
-from dataval_tensorflow.losses import check_returned, of_outputs, per_sample_loss, target_dtype
+from dataval_tensorflow.losses import check_returned, of_outputs, per_sample_loss, target_dtype, token_losses
 from dataval_tensorflow.model.functional import Caller, FunctionalModel, choose_device, make_caller
 from dataval_tensorflow.model.layers import differentiable_operations, uses_onednn
 from dataval_tensorflow.model.parameters import Named
-from dataval_tensorflow.model.randomness import seeded
+from dataval_tensorflow.model.randomness import drawn_state, seeded
 from dataval_tensorflow.model.settings import ignored_settings
 from dataval_tensorflow.model.states import arrays_in, arrays_of_caller
 from dataval_tensorflow.own_loss import check_own_loss
@@ -119,13 +121,22 @@ class TensorFlowBackend(Backend):
         outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self._given = loss, device, params, example, outputs
-        self._per_sample = per_sample_loss(loss)
-        self.model = FunctionalModel(caller, params, choose_device(device), outputs)
+        self.described_loss = loss
+        self.per_sample = per_sample_loss(loss)
+        read = outputs or (natural_output if isinstance(resolve_loss(loss), NamedLoss) else None)
+        self.model = FunctionalModel(caller, params, choose_device(device), read)
         self.arrays = TensorFlowArrays(self.model.dtype, self.model.device)
         self._rehearsal = Rehearsal(self.model, self._explore(example))
-        self.loss = TensorFlowLoss(self.arrays, self.model, self._per_sample, self._rehearsal)
+        self.loss = TensorFlowLoss(self.arrays, self.model, self.per_sample, self._rehearsal)
         self._predict = compiled(self._outputs)
         self._objectives: Recent[TensorFlowObjective] = Recent()
+
+    def token_loss(self) -> TensorFlowLoss | None:
+        """Return the loss token by token."""
+        loss = resolve_loss(self._given[0])
+        if not isinstance(loss, TokenCrossEntropy):
+            return None
+        return TensorFlowLoss(self.arrays, self.model, partial(token_losses, loss), self._rehearsal)
 
     @classmethod
     def handles(cls, model: Any) -> bool:
@@ -168,6 +179,11 @@ class TensorFlowBackend(Backend):
     def seeded(cls, seed: int) -> AbstractContextManager[None]:
         """Seed Keras's and TensorFlow's generators."""
         return seeded(seed)
+
+    @classmethod
+    def random_state(cls) -> str:
+        """Return the state of the generator of TensorFlow's operations."""
+        return drawn_state()
 
     def check_example(self, example: Data) -> None:
         """Check what is wrong with samples rather than with the model, which others may have been run on."""
@@ -222,16 +238,16 @@ class TensorFlowBackend(Backend):
             self._check_export(exported, parameters, buffers)
         return exported
 
-    def batches(self, data: Data) -> TensorFlowBatches:
+    def batches(self, data: Samples) -> TensorFlowBatches:
         """Return data from which batches are taken."""
         dtype, loss = self.model.dtype, self._given[0]
-        return TensorFlowBatches(data, self.model.device, dtype, target_dtype(loss, data.targets, dtype))
+        return TensorFlowBatches(data, self.model.device, dtype, partial(target_dtype, loss, dtype=dtype))
 
-    def check_targets(self, data: Data) -> None:
+    def check_targets(self, data: Samples) -> None:
         """Raise if targets don't fit a named loss."""
         batch = self.batches(data).take(np.arange(min(len(data), 2)))
         outputs = self.predict(*self.initial(), batch)
-        check_named_targets(self._given[0], outputs, data.targets, _CLASS_AXIS)
+        check_all_targets(self._given[0], outputs, data, _CLASS_AXIS)
 
     def predict(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch) -> Any:
         """Return the outputs in evaluation mode."""
@@ -264,7 +280,7 @@ class TensorFlowBackend(Backend):
 
     def _make_objective(self, function: ObjectiveFunction | None) -> TensorFlowObjective:
         fast = self.loss.can_be_vectorised
-        value = self._per_sample if function is None else of_outputs(function)
+        value = self.per_sample if function is None else of_outputs(function)
         return TensorFlowObjective(self.arrays, self.model, value, self._rehearsal, fast=fast)
 
     def _check_export(self, exported: Any, parameters: tf.Tensor, buffers: tf.Tensor) -> None:
@@ -282,7 +298,7 @@ class TensorFlowBackend(Backend):
         check_named_targets(self._given[0], outputs, example.targets, _CLASS_AXIS)
         if not isinstance(resolve_loss(self._given[0]), NamedLoss):
             with tf.device(self.model.device):
-                check_own_loss(self._per_sample, outputs, batch.targets)
+                check_own_loss(self.per_sample, outputs, batch.targets)
         losses_of, leaves = self._example_losses(batch), self.model.leaves()
         losses = self.arrays.to_numpy(check_returned(losses_of(leaves)))
         check_losses(losses, len(batch))
@@ -295,7 +311,7 @@ class TensorFlowBackend(Backend):
 
         def losses(leaves: Named) -> tf.Tensor:
             with tf.device(self.model.device), differentiable_operations():
-                return self._per_sample(self.model.outputs_of(leaves, batch), batch.targets)
+                return self.per_sample(self.model.outputs_of(leaves, batch), batch.targets)
 
         return losses
 
@@ -307,7 +323,7 @@ def _caller(
     model: Any, build: Callable[[], Any] | None, loss: Loss, device: str, seed: int, example: Data
 ) -> Caller:
     batches = TensorFlowBatches(
-        example, choose_device(device), tf.float32, target_dtype(loss, example.targets, tf.float32)
+        example, choose_device(device), tf.float32, partial(target_dtype, loss, dtype=tf.float32)
     )
     return make_caller(model, build, seed, batches.take(np.arange(len(example))))
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dataval.data import Data, to_numpy
+from dataval.data import Data, Samples, first_leaf, map_leaves, to_numpy
 
 __all__ = ["Batch", "TensorFlowBatches", "to_device"]
 
@@ -21,15 +21,14 @@ class Batch:
 
     Attributes
     ----------
-    inputs : Tensor, tuple of Tensor, or dict of Tensor
-    targets : Tensor
+    inputs, targets : Tensor, or nested tuples and dicts of Tensor
     """
 
     inputs: Any
-    targets: tf.Tensor
+    targets: Any
 
     def __len__(self) -> int:
-        return int(self.targets.shape[0])
+        return int(first_leaf(self.targets).shape[0])
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return the arrays of inputs and targets, in a fixed order."""
@@ -39,7 +38,7 @@ class Batch:
 
     def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> Batch:
         """Apply a function to every tensor."""
-        return Batch(tf.nest.map_structure(function, self.inputs), function(self.targets))
+        return Batch(map_leaves(function, self.inputs), map_leaves(function, self.targets))
 
     def rows(self, rows: slice) -> Batch:
         """Return some of the samples."""
@@ -51,31 +50,41 @@ class TensorFlowBatches:
 
     Parameters
     ----------
-    data : Data
+    data : Samples
     device : str
     dtype : DType
         What floating-point inputs are converted to.
-    target_dtype : DType
+    target_dtype : callable
+        Returns the dtype that an array of targets is converted to.
     """
 
-    def __init__(self, data: Data, device: str, dtype: tf.DType, target_dtype: tf.DType) -> None:
+    def __init__(
+        self,
+        data: Samples,
+        device: str,
+        dtype: tf.DType,
+        target_dtype: Callable[[NDArray[Any]], tf.DType],
+    ) -> None:
         self._device, self._dtype, self._target_dtype = device, dtype, target_dtype
         self._data = data
-        self._resident = self._convert(data) if _fits(data, device) else None
+        self._resident = self._convert(data.take(slice(None))) if _fits(data, device) else None
 
-    def take(self, indices: NDArray[np.int64]) -> Batch:
-        """Return the batch of the samples at `indices`."""
+    def take(self, indices: NDArray[np.int64], draws: NDArray[np.int64] | None = None) -> Batch:
+        """Return the batch of the samples at `indices`, each read under its seed where reading is random."""
         if self._resident is None:
-            return self._convert(self._data.take(indices))
+            return self._convert(self._data.take(indices, draws))
         at = tf.constant(np.ascontiguousarray(indices))
         return self._resident.map(lambda leaf: tf.gather(leaf, at))
 
     def _convert(self, data: Data) -> Batch:
         with tf.device(self._device):
             return Batch(
-                data.map_inputs(lambda leaf: to_device(leaf, self._dtype)),
-                tf.cast(to_device(data.targets, None), self._target_dtype),
+                map_leaves(lambda leaf: to_device(leaf, self._dtype), data.inputs),
+                map_leaves(self._converted_target, data.targets),
             )
+
+    def _converted_target(self, leaf: NDArray[Any]) -> tf.Tensor:
+        return tf.cast(to_device(leaf, None), self._target_dtype(leaf))
 
 
 def to_device(array: NDArray[Any], dtype: tf.DType | None) -> tf.Tensor:
@@ -99,8 +108,7 @@ def _known(array: NDArray[Any]) -> NDArray[Any]:
 _RESIDENT_BYTES = 2**28
 
 
-def _fits(data: Data, device: str) -> bool:
-    """Whether to keep all data on an accelerator: not memory maps, and little beside its memory."""
-    if "GPU" not in device or any(isinstance(leaf, np.memmap) for _, leaf in data.leaves()):
-        return False
-    return sum(leaf.nbytes for _, leaf in data.leaves()) < _RESIDENT_BYTES
+def _fits(data: Samples, device: str) -> bool:
+    """Whether to keep all data on an accelerator: arrays in memory, and little beside its memory."""
+    size = data.memory_bytes
+    return "GPU" in device and size is not None and size < _RESIDENT_BYTES

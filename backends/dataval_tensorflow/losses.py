@@ -18,12 +18,21 @@ from dataval.backend.losses import (
     Loss,
     LossFunction,
     NamedLoss,
+    TokenCrossEntropy,
     resolve_loss,
 )
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
-__all__ = ["PerSample", "check_returned", "check_tensor", "of_outputs", "per_sample_loss", "target_dtype"]
+__all__ = [
+    "PerSample",
+    "check_returned",
+    "check_tensor",
+    "of_outputs",
+    "per_sample_loss",
+    "target_dtype",
+    "token_losses",
+]
 
 PerSample = Callable[[Any, tf.Tensor], tf.Tensor]
 
@@ -42,6 +51,8 @@ def per_sample_loss(loss: Loss) -> PerSample:
     if not isinstance(resolved, NamedLoss):
         check_reduction(resolved)
         return of_outputs(resolved)
+    if isinstance(resolved, TokenCrossEntropy):
+        return lambda outputs, targets: tf.reduce_sum(token_losses(resolved, outputs, targets), axis=1)
     if isinstance(resolved, CrossEntropy):
         return lambda outputs, targets: _cross_entropy(resolved, outputs, targets)
     if isinstance(resolved, BinaryCrossEntropy):
@@ -100,6 +111,22 @@ def _cross_entropy(loss: CrossEntropy, outputs: tf.Tensor, targets: tf.Tensor) -
     if loss.class_weights is not None:
         shares = shares * tf.constant(loss.class_weights, outputs.dtype)
     return _sample_mean(-tf.reduce_sum(shares * tf.nn.log_softmax(outputs), axis=-1))
+
+
+def token_losses(loss: TokenCrossEntropy, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return what each token contributes to its sample's loss, ``(n, L)``; 0 for those that don't count."""
+    labels = targets
+    if loss.shift:
+        labels = tf.concat(
+            [targets[:, 1:], tf.fill(tf.shape(targets[:, :1]), tf.cast(loss.ignore_index, targets.dtype))], 1
+        )
+    counts = labels != loss.ignore_index
+    safe = tf.where(counts, labels, tf.zeros_like(labels))
+    shares = tf.cast(counts, outputs.dtype)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(safe, outputs) * shares
+    if loss.reduction == "mean":
+        losses = losses / tf.maximum(tf.reduce_sum(shares, axis=1, keepdims=True), 1.0)
+    return tf.roll(losses, 1, axis=1) if loss.shift else losses
 
 
 def _weights(loss: CrossEntropy, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

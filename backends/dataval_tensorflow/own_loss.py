@@ -15,7 +15,7 @@ from dataval_tensorflow.model.randomness import seeded
 __all__ = ["check_own_loss"]
 
 
-def check_own_loss(per_sample: PerSample, outputs: Any, targets: tf.Tensor) -> None:
+def check_own_loss(per_sample: PerSample, outputs: Any, targets: Any) -> None:
     """Raise if a caller's loss has parameters or a state of its own, is random, or mixes samples.
 
     Parameters
@@ -26,11 +26,11 @@ def check_own_loss(per_sample: PerSample, outputs: Any, targets: tf.Tensor) -> N
         Of a few samples. Nothing is said of outputs that aren't made of tensors with the samples along their
         first axis.
     """
-    n = len(targets)
+    n = len(tf.nest.flatten(targets)[0])
 
     def losses_of(rows: NDArray[Any]) -> NDArray[Any]:
-        chosen = tf.nest.map_structure(lambda leaf: tf.gather(leaf, rows), outputs)
-        return np.asarray(per_sample(chosen, tf.gather(targets, rows)))
+        chosen = tf.nest.map_structure(lambda leaf: tf.gather(leaf, rows), (outputs, targets))
+        return np.asarray(per_sample(*chosen))
 
     with seeded(0):
         with tf.GradientTape() as tape:

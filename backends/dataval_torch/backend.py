@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from dataval.backend import Arrays, Backend, ObjectiveFunction, Signature
 from dataval.backend.frameworks_losses import in_our_order
 from dataval.backend.loss_trial import check_closed
-from dataval.backend.losses import Loss, NamedLoss, resolve_loss
+from dataval.backend.losses import Loss, NamedLoss, TokenCrossEntropy, resolve_loss
+from dataval.backend.outputs import natural_output
 from dataval.backend.probabilities import warn_probabilities
 from dataval.backend.recent import Recent
 from dataval.backend.selection import Filter
-from dataval.backend.targets import check_named_targets
+from dataval.backend.targets import check_all_targets, check_named_targets
 from dataval.backend.trial import (
     check_export,
     check_losses,
@@ -28,14 +30,14 @@ from dataval.backend.trial import (
     warn_ignored,
     warn_unused,
 )
-from dataval.data import Data
+from dataval.data import Data, Samples
 from dataval_torch.batches import Batch, TorchBatches
 from dataval_torch.derivatives.evaluation import TorchObjective
 from dataval_torch.derivatives.gradients import unused
 from dataval_torch.derivatives.loss import TorchLoss
 from dataval_torch.derivatives.rehearsal import Rehearsal
 from dataval_torch.derivatives.second_order import inexact_layer
-from dataval_torch.losses import check_tied, per_sample_loss, target_dtype
+from dataval_torch.losses import check_tied, per_sample_loss, target_dtype, token_losses
 from dataval_torch.model.functional import FunctionalModel, choose_device, own_module
 from dataval_torch.model.layers import own_modes, own_settings, under_own_settings
 from dataval_torch.model.randomness import seeded
@@ -97,17 +99,19 @@ class TorchBackend(Backend):
         outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self._given = module, loss, device, params, example, outputs
+        self.described_loss = loss
         self._objectives: Recent[TorchObjective] = Recent()
         with own_modes():
             self._set_up()
 
     def _set_up(self) -> None:
         module, loss, device, params, example, outputs = self._given
-        self.model = FunctionalModel(copy.deepcopy(module), params, choose_device(device, module), outputs)
+        read = outputs or (natural_output if isinstance(resolve_loss(loss), NamedLoss) else None)
+        self.model = FunctionalModel(copy.deepcopy(module), params, choose_device(device, module), read)
         self.arrays = TorchArrays(self.model.dtype, self.model.device)
-        self._per_sample = per_sample_loss(loss, self.model.parameters)
+        self.per_sample = per_sample_loss(loss, self.model.parameters)
         self._rehearsal = Rehearsal(self.model, self._first_run(example))
-        self.loss = TorchLoss(self.arrays, self.model, self._per_sample, self._rehearsal)
+        self.loss = TorchLoss(self.arrays, self.model, self.per_sample, self._rehearsal)
         self.unused = self._explore(self._example)
 
     @classmethod
@@ -155,6 +159,11 @@ class TorchBackend(Backend):
         """Seed torch's generators."""
         return seeded(seed, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
+    @classmethod
+    def random_state(cls) -> bytes:
+        """Return the state of torch's generator on the CPU, where samples are read."""
+        return torch.get_rng_state().numpy().tobytes()
+
     @property
     def signature(self) -> Signature:
         """Names and shapes of the parameters and buffers."""
@@ -193,16 +202,16 @@ class TorchBackend(Backend):
         self._check_export(exported, parameters, buffers)
         return exported
 
-    def batches(self, data: Data) -> TorchBatches:
+    def batches(self, data: Samples) -> TorchBatches:
         """Return data from which batches are taken."""
         dtype, loss = self.model.dtype, self._given[1]
-        return TorchBatches(data, self.model.device, dtype, target_dtype(loss, data.targets, dtype))
+        return TorchBatches(data, self.model.device, dtype, partial(target_dtype, loss, dtype=dtype))
 
-    def check_targets(self, data: Data) -> None:
+    def check_targets(self, data: Samples) -> None:
         """Raise if targets don't fit a named loss."""
         batch = self.batches(data).take(np.arange(min(len(data), 2)))
         outputs = self.predict(*self.initial(), batch)
-        check_named_targets(self._given[1], outputs, data.targets, _CLASS_AXIS)
+        check_all_targets(self._given[1], outputs, data, _CLASS_AXIS)
 
     @under_own_settings
     @torch.no_grad()
@@ -214,11 +223,18 @@ class TorchBackend(Backend):
         """Return an objective in evaluation mode."""
         return self._objectives.get(id(function), function, lambda: self._make_objective(function))
 
+    def token_loss(self) -> TorchLoss | None:
+        """Return the loss token by token."""
+        loss = resolve_loss(self._given[1])
+        if not isinstance(loss, TokenCrossEntropy):
+            return None
+        return TorchLoss(self.arrays, self.model, partial(token_losses, loss), self._rehearsal)
+
     def in_double(self, batch: Batch) -> tuple[TorchBackend, Batch] | None:
         """Return a backend of the same module in float64, where module and loss take it."""
         module, loss, _, params, _, outputs = self._given
         arrays = batch.map(lambda leaf: leaf.cpu().numpy())  # type: ignore[arg-type, return-value]
-        example = Data(arrays.inputs, arrays.targets)  # type: ignore[arg-type]
+        example = Data(arrays.inputs, arrays.targets)
         twin, doubled = copy.deepcopy(module).double(), batch.map(_doubled)
         try:
             place = str(self.model.device)
@@ -243,7 +259,7 @@ class TorchBackend(Backend):
         return TorchObjective(
             self.arrays,
             self.model,
-            self._per_sample if function is None else in_our_order(function),
+            self.per_sample if function is None else in_our_order(function),
             self._rehearsal,
             activation_bytes=self._activation_bytes,
             takes_vmap=function is None and isinstance(resolve_loss(self._given[1]), NamedLoss),
@@ -258,7 +274,7 @@ class TorchBackend(Backend):
         check_named_targets(self._given[1], outputs, example.targets, _CLASS_AXIS)
         self.model.check_aliases(self._given[0], batch)
         if not isinstance(resolve_loss(self._given[1]), NamedLoss):
-            check_own_loss(self._per_sample, outputs, batch.targets)
+            check_own_loss(self.per_sample, outputs, batch.targets)
         return batch
 
     @under_own_settings

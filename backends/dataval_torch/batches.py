@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataval.data import Data, to_numpy
+from dataval.data import Data, Samples, first_leaf, leaves, map_leaves, to_numpy
 
 __all__ = ["Batch", "TorchBatches", "to_device"]
 
@@ -22,15 +22,14 @@ class Batch:
 
     Attributes
     ----------
-    inputs : Tensor, tuple of Tensor, or dict of Tensor
-    targets : Tensor
+    inputs, targets : Tensor, or nested tuples and dicts of Tensor
     """
 
     inputs: Any
-    targets: Tensor
+    targets: Any
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(first_leaf(self.targets))
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return the arrays of inputs and targets, in a fixed order."""
@@ -40,13 +39,7 @@ class Batch:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function to every tensor."""
-        if isinstance(self.inputs, dict):
-            inputs: Any = {key: function(leaf) for key, leaf in self.inputs.items()}
-        elif isinstance(self.inputs, tuple):
-            inputs = tuple(map(function, self.inputs))
-        else:
-            inputs = function(self.inputs)
-        return Batch(inputs, function(self.targets))
+        return Batch(map_leaves(function, self.inputs), map_leaves(function, self.targets))
 
     def rows(self, rows: slice | Tensor) -> Batch:
         """Return some of the samples."""
@@ -54,9 +47,7 @@ class Batch:
 
     def is_written(self) -> bool:
         """Whether a model has worked in place on these tensors, which were fresh before."""
-        leaves = self.inputs.values() if isinstance(self.inputs, dict) else self.inputs
-        tensors = [leaves] if isinstance(leaves, Tensor) else list(leaves)
-        return any(tensor._version for tensor in [*tensors, self.targets])
+        return any(tensor._version for _, tensor in [*leaves(self.inputs), *leaves(self.targets)])
 
     def call(self, model: Any) -> Any:
         """Call the model as its inputs' structure says."""
@@ -72,33 +63,43 @@ class TorchBatches:
 
     Parameters
     ----------
-    data : Data
+    data : Samples
     device : torch.device
     dtype : torch.dtype
         What floating-point inputs are converted to.
-    target_dtype : torch.dtype
+    target_dtype : callable
+        Returns the dtype that an array of targets is converted to.
     """
 
-    def __init__(self, data: Data, device: torch.device, dtype: torch.dtype, target_dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        data: Samples,
+        device: torch.device,
+        dtype: torch.dtype,
+        target_dtype: Callable[[NDArray[Any]], torch.dtype],
+    ) -> None:
         self._device, self._dtype, self._target_dtype = device, dtype, target_dtype
         self._data = data
-        self._resident = self._convert(data) if _fits(data, device) else None
+        self._resident = self._convert(data.take(slice(None))) if _fits(data, device) else None
 
     def __len__(self) -> int:
         return len(self._data)
 
-    def take(self, indices: NDArray[np.int64]) -> Batch:
-        """Return the batch of the samples at `indices`."""
+    def take(self, indices: NDArray[np.int64], draws: NDArray[np.int64] | None = None) -> Batch:
+        """Return the batch of the samples at `indices`, each read under its seed where reading is random."""
         if self._resident is None:
-            return self._convert(self._data.take(indices))
+            return self._convert(self._data.take(indices, draws))
         at = torch.from_numpy(np.ascontiguousarray(indices)).to(self._device)
         return self._resident.rows(at)
 
     def _convert(self, data: Data) -> Batch:
         return Batch(
-            data.map_inputs(lambda leaf: to_device(leaf, self._device, self._dtype)),
-            to_device(data.targets, self._device, None).to(self._target_dtype),
+            map_leaves(lambda leaf: to_device(leaf, self._device, self._dtype), data.inputs),
+            map_leaves(self._converted_target, data.targets),
         )
+
+    def _converted_target(self, leaf: NDArray[Any]) -> Tensor:
+        return to_device(leaf, self._device, None).to(self._target_dtype(leaf))
 
 
 def to_device(array: NDArray[Any], device: torch.device, dtype: torch.dtype | None) -> Tensor:
@@ -121,9 +122,10 @@ def _known(array: NDArray[Any]) -> NDArray[Any]:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _fits(data: Data, device: torch.device) -> bool:
-    """Whether to keep all data on an accelerator: not memory maps, and a quarter of what is free at most."""
-    if device.type != "cuda" or any(isinstance(leaf, np.memmap) for _, leaf in data.leaves()):
+def _fits(data: Samples, device: torch.device) -> bool:
+    """Whether to keep all data on an accelerator: arrays in memory, and a quarter of what is free at most."""
+    size = data.memory_bytes
+    if device.type != "cuda" or size is None:
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return sum(leaf.nbytes for _, leaf in data.leaves()) < free // 4
+    return size < free // 4

@@ -18,12 +18,21 @@ from dataval.backend.losses import (
     Loss,
     LossFunction,
     NamedLoss,
+    TokenCrossEntropy,
     resolve_loss,
 )
 from dataval.backend.targets import are_classes
 from dataval.errors import InvalidModelError
 
-__all__ = ["PerSample", "check_differentiable", "check_tensor", "check_tied", "per_sample_loss", "target_dtype"]
+__all__ = [
+    "PerSample",
+    "check_differentiable",
+    "check_tensor",
+    "check_tied",
+    "per_sample_loss",
+    "target_dtype",
+    "token_losses",
+]
 
 PerSample = Callable[[Any, Tensor], Tensor]
 
@@ -47,6 +56,8 @@ def per_sample_loss(loss: Loss, like: Tensor) -> PerSample:
     if not isinstance(resolved, NamedLoss):
         check_reduction(resolved)
         return _own_loss(resolved, like)
+    if isinstance(resolved, TokenCrossEntropy):
+        return lambda outputs, targets: token_losses(resolved, outputs, targets).sum(1)
     if isinstance(resolved, CrossEntropy):
         return lambda outputs, targets: _cross_entropy(resolved, outputs, targets)
     if isinstance(resolved, BinaryCrossEntropy):
@@ -98,6 +109,22 @@ def _cross_entropy(loss: CrossEntropy, outputs: Tensor, targets: Tensor) -> Tens
         outputs, targets, weight=weight, reduction="none", label_smoothing=loss.label_smoothing
     )
     return _sample_mean(losses)
+
+
+def token_losses(loss: TokenCrossEntropy, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return what each token contributes to its sample's loss, ``(n, L)``; 0 for those that don't count."""
+    labels = targets
+    if loss.shift:
+        ignored = torch.full_like(targets[:, :1], loss.ignore_index)
+        labels = torch.cat([targets[:, 1:], ignored], dim=1)
+    counts = labels != loss.ignore_index
+    safe = torch.where(counts, labels, 0)
+    losses = nn.functional.cross_entropy(outputs.transpose(1, 2), safe, reduction="none") * counts
+    if loss.reduction == "mean":
+        losses = losses / counts.sum(1, keepdim=True).clamp(min=1)
+    if loss.shift:  # a loss is that of the token which is predicted
+        losses = torch.cat([losses[:, -1:], losses[:, :-1]], dim=1)
+    return losses
 
 
 def _binary_cross_entropy(loss: BinaryCrossEntropy, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from dataval.data import to_numpy
 from dataval_torch.losses import PerSample
 from dataval_torch.model.randomness import seeded
 
-__all__ = ["check_own_loss", "free_leaves", "tensors_of"]
+__all__ = ["check_own_loss", "free_leaves", "map_tensors", "tensors_of"]
 
 
-def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None:
+def check_own_loss(per_sample: PerSample, outputs: Any, targets: Any) -> None:
     """Raise if a caller's loss has parameters or a state of its own, is random, or mixes samples.
 
     Parameters
@@ -28,20 +28,20 @@ def check_own_loss(per_sample: PerSample, outputs: Any, targets: Tensor) -> None
         Of a few samples. Nothing is said of outputs that aren't made of tensors with the samples along their
         first axis.
     """
-    fixed = _detached(outputs)
+    fixed, first = _detached(outputs), tensors_of(targets)[0]
 
     def losses_of(rows: NDArray[Any]) -> NDArray[Any]:
-        at = torch.from_numpy(rows).to(targets.device)
-        return to_numpy(per_sample(_map(lambda leaf: leaf[at], fixed), targets[at]))
+        at = torch.from_numpy(rows).to(first.device)
+        return to_numpy(per_sample(*(map_tensors(lambda leaf: leaf[at], each) for each in (fixed, targets))))
 
-    with seeded(0, targets.device):
+    with seeded(0, first.device):
         losses = run_loss(lambda: per_sample(fixed, targets))
         if not isinstance(losses, Tensor):
             return
         if _is_made_of_tensors(fixed):
             check_closed([f"of shape {tuple(leaf.shape)}" for leaf in free_leaves(losses)], "loss")
-        if _are_rows(fixed, len(targets)):
-            check_loss_alone(losses_of, len(targets))
+        if _are_rows(fixed, len(first)):
+            check_loss_alone(losses_of, len(first))
 
 
 def free_leaves(tensor: Tensor) -> list[Tensor]:
@@ -62,12 +62,12 @@ def free_leaves(tensor: Tensor) -> list[Tensor]:
 def tensors_of(outputs: Any) -> list[Tensor]:
     """Return the tensors of a structure."""
     found: list[Tensor] = []
-    _map(lambda leaf: found.append(leaf) or leaf, outputs)  # type: ignore[func-returns-value]
+    map_tensors(lambda leaf: found.append(leaf) or leaf, outputs)  # type: ignore[func-returns-value]
     return found
 
 
 def _detached(outputs: Any) -> Any:
-    return _map(lambda leaf: leaf.detach(), outputs)
+    return map_tensors(lambda leaf: leaf.detach(), outputs)
 
 
 def _is_made_of_tensors(outputs: Any) -> bool:
@@ -87,10 +87,12 @@ def _are_rows(outputs: Any, n: int) -> bool:
     return all(_are_rows(leaf, n) for leaf in leaves)
 
 
-def _map(function: Callable[[Tensor], Tensor], outputs: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Tensor], outputs: Any) -> Any:
     """Apply a function to all tensors of a structure."""
     if isinstance(outputs, Tensor):
         return function(outputs)
     if type(outputs) is dict:
-        return {key: _map(function, value) for key, value in outputs.items()}
-    return type(outputs)(_map(function, o) for o in outputs) if type(outputs) in {list, tuple} else outputs
+        return {key: map_tensors(function, value) for key, value in outputs.items()}
+    return (
+        type(outputs)(map_tensors(function, o) for o in outputs) if type(outputs) in {list, tuple} else outputs
+    )

@@ -47,7 +47,7 @@ from dataval.backend.arrays import Array, Arrays
 from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
 from dataval.checks import described
-from dataval.data import Data
+from dataval.data import Data, Samples
 
 __all__ = [
     "Backend",
@@ -98,8 +98,16 @@ class Signature:
 class Batches(Protocol):
     """Data on its way to the device."""
 
-    def take(self, indices: NDArray[np.int64]) -> Any:
-        """Return the batch of the samples at `indices`."""
+    def take(self, indices: NDArray[np.int64], draws: NDArray[np.int64] | None = None) -> Any:
+        """Return the batch of the samples at `indices`.
+
+        Parameters
+        ----------
+        indices : ndarray of int64, shape (n,)
+            Which samples.
+        draws : ndarray of int64, shape (n,), optional
+            The seed under which each sample is read, see `dataval.data.Samples.take`.
+        """
 
 
 class Linearization:
@@ -353,6 +361,11 @@ class Backend(ABC):
         """Seed the framework's generators that building a model may draw from; restore them on leaving."""
         return nullcontext()
 
+    @classmethod
+    def random_state(cls) -> Any:
+        """Return the state of the generators that `seeded` seeds, to tell whether something drew from them."""
+        return None
+
     @property
     @abstractmethod
     def signature(self) -> Signature:
@@ -404,11 +417,11 @@ class Backend(ABC):
         """Return a copy of the model holding these parameters and buffers, in evaluation mode."""
 
     @abstractmethod
-    def batches(self, data: Data) -> Batches:
+    def batches(self, data: Samples) -> Batches:
         """Return `data` in a form that batches are taken from quickly."""
 
     @abstractmethod
-    def check_targets(self, data: Data) -> None:
+    def check_targets(self, data: Samples) -> None:
         """Raise `InvalidDataError` if targets anywhere in `data` don't fit the loss (labels out of range)."""
 
     @abstractmethod
@@ -418,6 +431,16 @@ class Backend(ABC):
     @abstractmethod
     def objective(self, function: ObjectiveFunction | None = None) -> Objective:
         """Return an objective in evaluation mode; None stands for the loss."""
+
+    def token_loss(self) -> TrainingLoss | None:
+        """Return the loss token by token: `losses` and `slope` give ``(n, L)``, which sum to the samples'.
+
+        None where the loss is no sum over tokens.
+        """
+        return None
+
+    described_loss: Loss
+    """The loss as it was given."""
 
     def in_double(self, batch: Any) -> tuple[Backend, Any] | None:
         """Return the same in float64, where second derivatives can be judged; None where it can't be had."""

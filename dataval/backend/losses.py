@@ -22,6 +22,7 @@ __all__ = [
     "LossFunction",
     "MeanSquaredError",
     "NamedLoss",
+    "TokenCrossEntropy",
     "describe_loss",
     "identify_loss",
     "is_same_loss",
@@ -59,6 +60,30 @@ class CrossEntropy(NamedLoss):
     class_weights: Annotated[tuple[float, ...], AfterValidator(_weighed)] | None = None
 
 
+class TokenCrossEntropy(NamedLoss):
+    r"""Softmax cross-entropy of a sequence of tokens, of which some don't count.
+
+    Outputs are logits ``(n, L, classes)``, with the classes last as language models have them on every
+    framework; labels are integers ``(n, L)``. A sample none of whose tokens count has the loss 0.
+
+    Parameters
+    ----------
+    ignore_index : int, default -100
+        The label of tokens that don't count.
+    reduction : {"sum", "mean"}, default "sum"
+        Whether a sample's loss is the sum over its tokens that count, or their mean. A loop that divides by the
+        number of tokens of an update minimises a multiple of the sum.
+    shift : bool, default False
+        Compare the logits at each token with the label of the next one, as causal language models are trained:
+        then labels may be the tokens themselves.
+    """
+
+    name: Literal["token_cross_entropy"] = "token_cross_entropy"
+    ignore_index: int = -100
+    reduction: Literal["sum", "mean"] = "sum"
+    shift: bool = False
+
+
 class BinaryCrossEntropy(NamedLoss):
     """Sigmoid cross-entropy of logits against 0/1 labels (or probabilities).
 
@@ -94,6 +119,7 @@ _BY_NAME: dict[str, type[NamedLoss]] = {
     "cross_entropy": CrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
     "mse": MeanSquaredError,
+    "token_cross_entropy": TokenCrossEntropy,
 }
 
 

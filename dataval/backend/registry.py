@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from dataval.backend.contract import Backend
+from dataval.data import Generators, register_generators
 from dataval.errors import BackendNotFoundError, InvalidModelError
 from dataval.process import first_use, kept_streams
 
@@ -76,6 +77,7 @@ def load_backend(name: str) -> type[Backend]:
             backend: type[Backend] = registered[name].load()
     except Exception as error:
         raise BackendNotFoundError(f"the backend {name!r} could not be loaded: {error!r}") from error
+    register_generators(name, Generators(backend.seeded, backend.random_state))
     return backend
 
 

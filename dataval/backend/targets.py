@@ -7,20 +7,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, Loss, NamedLoss, resolve_loss
+from dataval.backend.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    NamedLoss,
+    TokenCrossEntropy,
+    resolve_loss,
+)
+from dataval.data import Samples
 from dataval.errors import InvalidDataError, InvalidModelError
 
-__all__ = ["are_classes", "check_named_targets"]
+__all__ = ["are_classes", "check_all_targets", "check_named_targets"]
 
 Shape = tuple[int, ...]
 
 
 def are_classes(loss: Loss) -> bool:
     """Whether a loss compares outputs with class labels."""
-    return isinstance(resolve_loss(loss), CrossEntropy)
+    return isinstance(resolve_loss(loss), CrossEntropy | TokenCrossEntropy)
 
 
-def check_named_targets(loss: Loss, outputs: Any, targets: NDArray[Any], class_axis: int) -> None:
+def check_all_targets(loss: Loss, outputs: Any, data: Samples, class_axis: int) -> None:
+    """Raise if targets of any sample don't fit a named loss; what isn't in memory is read some at a time.
+
+    Parameters
+    ----------
+    loss, outputs, class_axis
+        As for `check_named_targets`.
+    data : Samples
+        All of them.
+
+    Raises
+    ------
+    InvalidDataError, InvalidModelError
+    """
+    if isinstance(resolve_loss(loss), NamedLoss):
+        for start, targets in data.target_parts():
+            check_named_targets(loss, outputs, targets, class_axis, start)
+
+
+def check_named_targets(loss: Loss, outputs: Any, targets: Any, class_axis: int, start: int = 0) -> None:
     """Raise if targets don't fit a named loss and the outputs of the model.
 
     Parameters
@@ -30,9 +57,11 @@ def check_named_targets(loss: Loss, outputs: Any, targets: NDArray[Any], class_a
     outputs
         What the model returned for some samples: one array of the framework, or it is named as what it is.
     targets : ndarray, shape (N, ...)
-        All of them.
+        Some or all of them; a tuple or dict is for losses of the caller's own.
     class_axis : int
         Where the framework has the classes among the outputs' axes.
+    start : int, default 0
+        The number of the first of them among all samples.
 
     Raises
     ------
@@ -46,14 +75,23 @@ def check_named_targets(loss: Loss, outputs: Any, targets: NDArray[Any], class_a
             f"the model returned a {type(outputs).__name__}; the loss {resolved.name!r} needs a tensor of "
             "outputs. Say which it is: Learner(outputs=lambda returned: returned.logits)"
         )
+    if not isinstance(targets, np.ndarray):
+        raise InvalidDataError(
+            f"the loss {resolved.name!r} takes one array of targets, not a {type(targets).__name__} of them: "
+            "pass a function (outputs, targets) -> one number a sample as the loss"
+        )
     shape = tuple(map(int, outputs.shape))
-    if isinstance(resolved, CrossEntropy):
-        _check_classes(resolved, shape, targets, class_axis)
+    if isinstance(resolved, TokenCrossEntropy):
+        _check_tokens(resolved, shape, targets, start)
+    elif isinstance(resolved, CrossEntropy):
+        _check_classes(resolved, shape, targets, class_axis, start)
     else:
         _check_same_shape(resolved, shape, targets)
 
 
-def _check_classes(loss: CrossEntropy, outputs: Shape, targets: NDArray[Any], class_axis: int) -> None:
+def _check_classes(
+    loss: CrossEntropy, outputs: Shape, targets: NDArray[Any], class_axis: int, start: int
+) -> None:
     if targets.dtype.kind not in "iub":
         raise InvalidDataError(
             f"cross_entropy needs integer class labels, but y has dtype {targets.dtype}: use y.astype('int64')"
@@ -75,20 +113,32 @@ def _check_classes(loss: CrossEntropy, outputs: Shape, targets: NDArray[Any], cl
             f"cross_entropy with outputs {outputs} needs labels of shape {('n', *others[1:])}, got "
             f"{('n', *targets.shape[1:])}"
         )
-    _check_label_range(targets, n_classes)
+    _check_label_range(targets, n_classes, start)
     if loss.class_weights is not None and len(loss.class_weights) != n_classes:
         raise InvalidModelError(
             f"class_weights has {len(loss.class_weights)} entries, but the model has {n_classes} outputs"
         )
 
 
-def _check_label_range(targets: NDArray[Any], n_classes: int) -> None:
+def _check_tokens(loss: TokenCrossEntropy, outputs: Shape, targets: NDArray[Any], start: int) -> None:
+    if targets.dtype.kind not in "iu" or targets.ndim != 2:
+        raise InvalidDataError(
+            f"token_cross_entropy needs integer labels (n, tokens), but y is {targets.dtype}{targets.shape}"
+        )
+    if len(outputs) != 3:
+        raise InvalidModelError(
+            f"token_cross_entropy needs outputs of shape (n, tokens, classes), the model returned {outputs}"
+        )
+    _check_label_range(np.where(targets == loss.ignore_index, 0, targets), outputs[-1], start)
+
+
+def _check_label_range(targets: NDArray[Any], n_classes: int, start: int) -> None:
     wrong = (targets < 0) | (targets >= n_classes)
     if wrong.any():
         at = int(np.argmax(wrong.reshape(len(targets), -1).any(axis=1)))
         raise InvalidDataError(
-            f"label {targets[wrong].ravel()[0]} of sample {at} is out of range: the model has {n_classes} "
-            f"outputs, so labels must lie in 0 ... {n_classes - 1}"
+            f"label {targets[wrong].ravel()[0]} of sample {start + at} is out of range: the model has "
+            f"{n_classes} outputs, so labels must lie in 0 ... {n_classes - 1}"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.contract import Backend
-from dataval.data import Data, to_numpy
+from dataval.data import Data, map_leaves, to_numpy
 from dataval.errors import (
     IgnoredSettingWarning,
     InvalidDataError,
@@ -162,7 +162,7 @@ def check_single(backend: Backend, data: Data, advice: str) -> None:
     ------
     InvalidDataError
     """
-    few, same = backend.batches(data), Data(data.inputs, data.targets[[0] * len(data)])
+    few, same = backend.batches(data), Data(data.inputs, _first_of(data))
     alike, start = backend.batches(same), backend.initial()
     try:
         backend.loss.losses(*start, few.take(np.array([0])), 0)
@@ -181,6 +181,11 @@ def check_single(backend: Backend, data: Data, advice: str) -> None:
             "the model returns the same for every batch of one sample, as batch normalisation leaves nothing "
             f"of it. {advice}"
         )
+
+
+def _first_of(data: Data) -> Any:
+    """Return targets that are all the first one."""
+    return map_leaves(lambda leaf: leaf[[0] * len(data)], data.targets)
 
 
 def _predicts_alike(found: NDArray[Any], expected: NDArray[Any]) -> bool:

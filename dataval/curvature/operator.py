@@ -75,7 +75,7 @@ class Curvature:
 
 def _coupled_decay(program: Program) -> float | FloatArray:
     """Return the weight decay of the last update that is part of a gradient; ``(P,)`` where groups differ."""
-    if program.training.optimizer.decoupled:
+    if program.training.optimizer.is_decoupled:
         return 0.0
     hyperparameters = program.plan.hyperparameters
     decays = hyperparameters.values["weight_decay"][-1]

@@ -63,7 +63,7 @@ def approximation_error(
     exact: DataValuator,
     approximate: DataValuator,
     X_val: Any,
-    y_val: Any,
+    y_val: Any = None,
     *,
     epochs: Sequence[int] | None = None,
 ) -> ApproximationError:
@@ -124,7 +124,7 @@ def approximation_error(
 
 
 def values_over_epochs(
-    methods: Sequence[DataValuator], X_val: Any, y_val: Any, *, epochs: Sequence[int] | None = None
+    methods: Sequence[DataValuator], X_val: Any, y_val: Any = None, *, epochs: Sequence[int] | None = None
 ) -> dict[int, FloatArray]:
     """Return the values that methods give the run they share as it stood after each epoch.
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataval.checks import flag, folder_path, process_count, share, whole_number
-from dataval.data import Data, as_data
+from dataval.data import Samples, as_data
 from dataval.errors import ComparisonInterrupted, RunMismatchError
 from dataval.evaluation.arguments import (
     GroundTruth,
@@ -48,9 +48,9 @@ FloatArray = npt.NDArray[np.float64]
 def compare(
     methods: Mapping[str, DataValuator | npt.ArrayLike],
     X: Any,
-    y: Any,
-    X_val: Any,
-    y_val: Any,
+    y: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
     *,
     is_noisy: npt.ArrayLike | None = None,
     ground_truth: GroundTruth = None,
@@ -75,7 +75,7 @@ def compare(
         ``(n_seeds, N)``. Methods are copied, never changed. A run that one of them was fitted with is used
         where it fits data and seed.
     X, y
-        Training samples.
+        Training samples: arrays, or a data set in place of X, see `Learner.train`.
     X_val, y_val
         Validation samples.
     is_noisy : array-like of bool, shape (N,), optional
@@ -157,8 +157,8 @@ class _Work:
     """What is to be done, and what was found so far: one entry a method and seed."""
 
     methods: Mapping[str, Any]
-    data: Data
-    validation: Data
+    data: Samples
+    validation: Samples
     seeds: tuple[int, ...]
     truths: list[Truth | int]
     values: dict[str, FloatArray] = field(init=False)
@@ -213,7 +213,7 @@ def _train(work: _Work, learner: Learner | None, seed: int) -> _Trained:
     seeded = copy(learner)
     seeded.training = (learner.training or Training()).model_copy(update={"seed": seed})
     result = _Trained(seeded)
-    X, y = work.data.inputs, work.data.targets
+    X, y = work.data.as_arguments()
     for method in work.methods.values():
         run = getattr(method, "run_", None)
         if getattr(method, "learner", None) is learner and _is_plain(run) and _fits(seeded, X, y, run):
@@ -253,8 +253,8 @@ def _value(work: _Work, name: str, position: int, trained: _Trained) -> None:
         start = perf_counter()
         try:
             with PeakMemory() as memory:
-                method.fit(work.data.inputs, work.data.targets, run=trained.run)
-                found = method.score(work.validation.inputs, work.validation.targets)
+                method.fit(*work.data.as_arguments(), run=trained.run)
+                found = method.score(*work.validation.as_arguments())
             seconds, peak = perf_counter() - start, memory.rise
             work.values[name][position] = check_values(found, partial=True)
         except Exception as failure:  # noqa: BLE001 - reported in the method's row
@@ -272,10 +272,8 @@ def _find_truth(work: _Work, position: int, trained: _Trained, options: dict[str
     try:
         work.truths[position] = retrain_subsets(
             trained.learner,  # type: ignore[arg-type]
-            data.inputs,
-            data.targets,
-            validation.inputs,
-            validation.targets,
+            *data.as_arguments(),
+            *validation.as_arguments(),
             run=trained.run,
             n_subsets=n_subsets,  # type: ignore[arg-type]
             seed=work.seeds[position],

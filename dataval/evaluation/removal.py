@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, one_of, process_count, real_number, seed_list, share
-from dataval.data import Data, as_data
+from dataval.data import Samples, as_data
 from dataval.metrics.statistics import Interval, as_array, check_values, mean_interval
 from dataval.objectives.utility import Utility, UtilityLike, make_utility
 from dataval.retraining.removals import check_removals
@@ -121,9 +121,9 @@ def removal_curve(
     values: npt.ArrayLike,
     learner: Learner,
     X: Any,
-    y: Any,
-    X_val: Any,
-    y_val: Any,
+    y: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
     *,
     shares: Sequence[float] = _SHARES,
     order: Order = "lowest",
@@ -145,7 +145,7 @@ def removal_curve(
     learner : Learner
         What is trained, under each of the seeds.
     X, y
-        Training samples.
+        Training samples: arrays, or a data set in place of X, see `Learner.train`.
     X_val, y_val
         Held-out samples. If values were found with the same ones, the curve flatters them: use others.
     shares : sequence of float
@@ -212,9 +212,9 @@ def addition_curve(
     values: npt.ArrayLike,
     learner: Learner,
     X: Any,
-    y: Any,
-    X_val: Any,
-    y_val: Any,
+    y: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
     *,
     shares: Sequence[float] = _SHARES,
     order: Order = "highest",
@@ -320,7 +320,7 @@ def _train_again(
     rows = _rows(values, len(data), len(chosen))
     by_value, at_random = [], []
     for row, seed in zip(rows, chosen, strict=True):
-        replay, removed = _seeded(learner, seed).prepare(data.inputs, data.targets), order.masks(row, seed)
+        replay, removed = _seeded(learner, seed).prepare(*data.as_arguments()), order.masks(row, seed)
         check_removals(replay.program, removed)
         judge = make_utility(utility, replay.program.backend, validation, loss=learner.loss)
         found = _utilities(replay, removed, judge, validation, learner.progress, options)
@@ -349,7 +349,7 @@ def _utilities(
     replay: Replay,
     removed: npt.NDArray[np.bool_],
     judge: Utility,
-    validation: Data,
+    validation: Samples,
     progress: bool | None,
     options: dict[str, Any],
 ) -> list[float]:

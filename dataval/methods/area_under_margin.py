@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.logs import check_log
 from dataval.methods.of_run import RunValuator
 from dataval.objectives.logits import batch_logits, check_classifier, margins
@@ -59,7 +59,7 @@ class AreaUnderMargin(RunValuator):
         else:
             replay.check_updates("AreaUnderMargin")
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         plan = replay.run.plan
         if replay.run.origin == "states":
             return _mean_of_log(replay.run.margins)

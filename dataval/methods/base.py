@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 from dataval.backend.registry import framework_settings
 from dataval.checks import folder_path, process_count, whole_number
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
 from dataval.metrics.statistics import check_values
 from dataval.objectives.validation import ValidationObjective
@@ -49,14 +49,14 @@ class DataValuator(BaseEstimator, ABC):
     learner: Any
 
     @abstractmethod
-    def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, run: TrainingRun | None = None) -> Self:
         """Take the training samples, and train what the method needs, or adopt a run recorded before.
 
         Parameters
         ----------
-        X : array, tuple of arrays or dict of arrays
-            Training inputs.
-        y : array, shape (N, ...)
+        X : array, nested tuples or dicts of arrays, data frame, or data set
+            Training inputs, or a data set that yields them with their targets; see `Learner.train`.
+        y : array, shape (N, ...), optional
             Training targets.
         run : TrainingRun, optional
             A run of the same learner on the same data, to be used instead of training again.
@@ -74,14 +74,14 @@ class DataValuator(BaseEstimator, ABC):
         """
 
     @framework_settings()
-    def score(self, X: Any, y: Any) -> NDArray[np.float64]:
+    def score(self, X: Any, y: Any = None) -> NDArray[np.float64]:
         """Return the value of every training sample for a validation set.
 
         Parameters
         ----------
-        X : array, tuple of arrays or dict of arrays
-            Validation inputs.
-        y : array
+        X : array, nested tuples or dicts of arrays, data frame, or data set
+            Validation inputs, or a data set that yields them with their targets.
+        y : array, optional
             Validation targets.
 
         Returns
@@ -99,7 +99,7 @@ class DataValuator(BaseEstimator, ABC):
         return self._score(*self._question(X, y))
 
     @framework_settings()
-    def attribute(self, X: Any, y: Any) -> NDArray[np.float64]:
+    def attribute(self, X: Any, y: Any = None) -> NDArray[np.float64]:
         """Return the value of every training sample for every validation sample.
 
         Parameters
@@ -125,7 +125,7 @@ class DataValuator(BaseEstimator, ABC):
     def verify(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         n_subsets: int = 40,
         fraction: float = 0.01,
@@ -200,15 +200,15 @@ class DataValuator(BaseEstimator, ABC):
         return linear_datamodeling_score(judged, truth, seed=seed)
 
     @abstractmethod
-    def _score(self, source: Any, validation: Data) -> NDArray[np.float64]:
+    def _score(self, source: Any, validation: Samples) -> NDArray[np.float64]:
         """Return the value of every training sample, shape ``(N,)``."""
 
-    def _attribute(self, source: Any, validation: Data) -> NDArray[np.float64]:
+    def _attribute(self, source: Any, validation: Samples) -> NDArray[np.float64]:
         """Return the value of every training sample for every validation sample, shape ``(n_val, N)``."""
         raise TypeError(f"{type(self).__name__} gives no values for single validation samples: use score")
 
     @abstractmethod
-    def _question(self, X: Any, y: Any) -> tuple[Any, Data]:
+    def _question(self, X: Any, y: Any) -> tuple[Any, Samples]:
         """Return the source that the question is asked of, and the validation samples, checked."""
 
     @abstractmethod

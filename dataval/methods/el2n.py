@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.early_epoch import check_epoch, check_epoch_of_run, state_after
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.logits import check_classifier, logits_at, probabilities
@@ -60,7 +60,7 @@ class EL2N(StateValuator):
     def _check_run(self, replay: Replay) -> None:
         check_epoch_of_run(self.epoch, replay, "EL2N")
 
-    def _score(self, states: States, validation: Data) -> NDArray[np.float64]:
+    def _score(self, states: States, validation: Samples) -> NDArray[np.float64]:
         logits, labels = logits_at(states.program, state_after(states, self.epoch))
         errors = probabilities(logits)
         errors[np.arange(len(labels)), labels] -= 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.logs import check_log
 from dataval.methods.of_run import RunValuator
 from dataval.objectives.logits import batch_logits, check_classifier
@@ -60,7 +60,7 @@ class ForgettingEvents(RunValuator):
         else:
             replay.check_updates("ForgettingEvents")
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         if replay.run.origin == "states":
             return _forgotten_in_log(replay.run.margins)
         plan = replay.run.plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.early_epoch import check_epoch, check_epoch_of_run, state_after
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
@@ -55,6 +55,6 @@ class GraNd(StateValuator):
     def _check_run(self, replay: Replay) -> None:
         check_epoch_of_run(self.epoch, replay, "GraNd")
 
-    def _score(self, states: States, validation: Data) -> NDArray[np.float64]:
+    def _score(self, states: States, validation: Samples) -> NDArray[np.float64]:
         samples = TrainingSamples(states.program, state_after(states, self.epoch))
         return -np.sqrt(samples.squared_norms())

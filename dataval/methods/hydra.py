@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, ObjectiveFunction
+from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.errors import ChaoticTrainingWarning
 from dataval.methods.of_run import RunValuator
 from dataval.methods.unfinished import Unfinished
@@ -21,6 +23,7 @@ from dataval.training.learner import Learner
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
+from dataval.training.token_sweep import token_values
 
 __all__ = ["HyDRA"]
 
@@ -94,6 +97,45 @@ class HyDRA(RunValuator):
         self.objective = objective
         self.chunk_size = chunk_size
 
+    @framework_settings()
+    def score_tokens(self, X: Any, y: Any = None) -> NDArray[np.float64]:
+        r"""Return the value of every token of every training sample for a validation set.
+
+        .. math:: \mathrm{value}_{j,k} = -\frac{\mathrm dF}{\mathrm dw_{j,k}}
+
+        with :math:`w_{j,k}` the weight of token k's loss in the loss of sample j. They add up to what `score`
+        gives the sample; values of spans are sums of them. It costs about as much as `score` does.
+
+        Parameters
+        ----------
+        X, y
+            Validation inputs and targets, as for `score`.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, L)
+            0 for tokens that don't count. With ``shift``, a token's value is that of predicting it.
+
+        Raises
+        ------
+        TypeError
+            If the learner's loss is no `TokenCrossEntropy`.
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        """
+        replay, validation = self._question(X, y)
+        program = replay.program
+        tokens = program.backend.token_loss()
+        if tokens is None:
+            raise TypeError(
+                "values by token need a loss that is a sum over tokens: "
+                "Learner(loss=dataval.TokenCrossEntropy(...))"
+            )
+        start = program.cotangent_of(*self._objective(replay, validation).gradient(replay.final))
+        n_tokens = program.data.form()["y"].shape[0]
+        with progress_bar("scoring tokens", replay.run.n_steps, self.learner.progress) as bar:
+            return token_values(replay, start, tokens, n_tokens, exact=self.hessian, tick=bar.update)
+
     def _prepare(self, program: Program) -> None:
         self._unfinished = Unfinished()
         if self.chunk_size is not None:
@@ -101,14 +143,14 @@ class HyDRA(RunValuator):
         if flag("hessian", self.hessian):
             program.check_second_order()
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         with self._unfinished.going_on(partial(self._asked, replay, validation, None)) as parts:
             objective = self._objective(replay, validation)
             result = self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
         self._report(result)
         return result.values
 
-    def _attribute(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _attribute(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         with self._unfinished.going_on(partial(self._asked, replay, validation, self.chunk_size)) as parts:
             objective = self._objective(replay, validation)
             if objective.is_scalar:
@@ -130,11 +172,11 @@ class HyDRA(RunValuator):
         self._report(SweepResult(values, norms, max(result.stopped_at for result in results)))
         return values
 
-    def _asked(self, replay: Replay, validation: Data, chunk_size: int | None) -> Hashable:
+    def _asked(self, replay: Replay, validation: Samples, chunk_size: int | None) -> Hashable:
         """Return what tells a question from others: another run, other samples, another objective."""
         return id(replay.run), validation.fingerprint(), id(self.objective), self.hessian, chunk_size
 
-    def _objective(self, replay: Replay, validation: Data) -> ValidationObjective:
+    def _objective(self, replay: Replay, validation: Samples) -> ValidationObjective:
         return ValidationObjective(
             replay.program.backend, validation, self.objective, self.chunk_size or CHUNK_SIZE
         )

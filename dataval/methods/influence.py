@@ -16,7 +16,7 @@ from dataval.backend.registry import framework_settings
 from dataval.checks import one_of, real_number, whole_number
 from dataval.curvature.operator import Curvature, sample_scale
 from dataval.curvature.system import LinearSystem
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.errors import SolverWarning
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import CurvatureKind, TrainingSamples
@@ -161,14 +161,14 @@ class InfluenceFunction(StateValuator):
         samples = TrainingSamples(program, program.initial_state())
         samples.check_gauss_newton()
 
-    def _score(self, states: States, validation: Data) -> FloatArray:
+    def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         gradient = states.program.backend.arrays.to_numpy(objective.gradient(states.final)[0])
         with self._system(states) as system:
             values = system.values(gradient.astype(np.float64)[None])[0]
             return self._normalised(values, gradient[None], system, sample_scale(states.program))
 
-    def _attribute(self, states: States, validation: Data) -> FloatArray:
+    def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         SampleObjectives(objective)  # refuses an objective that is a single number
         blocks, gradients, to_numpy = [], [], states.program.backend.arrays.to_numpy
@@ -193,7 +193,7 @@ class InfluenceFunction(StateValuator):
             divisors = scale * divisors * _column(rows, values)
         return np.asarray(values / np.where(divisors > 0, divisors, np.inf))
 
-    def _objective(self, states: States, validation: Data) -> ValidationObjective:
+    def _objective(self, states: States, validation: Samples) -> ValidationObjective:
         return ValidationObjective(
             states.program.backend, validation, self.objective, self.chunk_size or CHUNK_SIZE
         )

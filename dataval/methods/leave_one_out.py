@@ -114,7 +114,7 @@ class LeaveOneOut(DataValuator):
         self.folder = folder
 
     @framework_settings()
-    def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, run: TrainingRun | None = None) -> Self:
         """Train the learner and record the run, or adopt a run; an estimator is only checked.
 
         Parameters

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataval.data import Data, as_data
+from dataval.data import Form, Samples, as_data
 from dataval.errors import InvalidDataError
 
 __all__ = ["as_validation"]
 
 
-def as_validation(X: Any, y: Any, training: Data) -> Data:
+def as_validation(X: Any, y: Any, training: Samples) -> Samples:
     """Return validation samples, checked.
 
     Raises
@@ -19,17 +19,20 @@ def as_validation(X: Any, y: Any, training: Data) -> Data:
         If they can't be used, or their inputs are shaped otherwise than the training inputs.
     """
     data = as_data(X, y, "validation")
-    known, given = dict(training.leaves()), dict(data.leaves())
-    del known["y"], given["y"]
+    known, given = _inputs(training), _inputs(data)
     if given.keys() != known.keys():
         raise InvalidDataError(
             f"the validation inputs hold {list(given)}, the training inputs {list(known)}: they must be "
             "the same"
         )
-    for name, leaf in given.items():
-        if leaf.ndim != known[name].ndim:
+    for name, form in given.items():
+        if len(form.shape) != len(known[name].shape):
             raise InvalidDataError(
-                f"the validation {name} has shape {leaf.shape}, the training {name} {known[name].shape}: they "
-                "must have as many axes"
+                f"the validation {name} has shape {(len(data), *form.shape)}, the training {name} "
+                f"{(len(training), *known[name].shape)}: they must have as many axes"
             )
     return data
+
+
+def _inputs(samples: Samples) -> dict[str, Form]:
+    return {name: form for name, form in samples.form().items() if name.startswith("X")}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.logs import check_log
 from dataval.methods.of_run import RunValuator
 from dataval.training.learner import Learner
@@ -36,13 +38,15 @@ class MeanLoss(RunValuator):
     ranking. NeurIPS, compare it as a baseline.
     """
 
+    needs_updates: ClassVar[bool] = False
+
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
 
     def _check_run(self, replay: Replay) -> None:
         check_log(replay, "MeanLoss", "losses")
 
-    def _score(self, replay: Replay, validation: Data) -> NDArray[np.float64]:
+    def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         losses = replay.run.losses
         seen = np.isfinite(losses)
         total = np.where(seen, losses, 0.0).sum(axis=0)

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.registry import framework_settings
 from dataval.checks import described
-from dataval.data import Data, as_data
+from dataval.data import Samples, as_data
 from dataval.errors import RunMismatchError
 from dataval.methods.base import DataValuator
 from dataval.methods.matching import as_validation
@@ -23,7 +23,7 @@ class DataOnlyValuator(DataValuator):
     """Base of the methods that look at the samples and at no model.
 
     ``fit`` only takes the samples. Subclasses implement ``_score(data, validation)`` with the training samples
-    as `Data`.
+    as `Samples`.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class DataOnlyValuator(DataValuator):
     learner: Learner | None
 
     @framework_settings()
-    def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, run: TrainingRun | None = None) -> Self:
         """Take the training samples; nothing is trained.
 
         Parameters
@@ -70,7 +70,7 @@ class DataOnlyValuator(DataValuator):
         self._data, self.run_ = data, run
         return self
 
-    def _question(self, X: Any, y: Any) -> tuple[Data, Data]:
+    def _question(self, X: Any, y: Any) -> tuple[Samples, Samples]:
         check_is_fitted(self, "run_")
         return self._data, as_validation(X, y, self._data)
 
@@ -79,4 +79,4 @@ class DataOnlyValuator(DataValuator):
         if self.learner is None:
             name = type(self).__name__
             raise TypeError(f"verify trains again, and so needs a learner: {name}(learner).fit(X, y)")
-        return self.learner.prepare(self._data.inputs, self._data.targets, run=self.run_)
+        return self.learner.prepare(*self._data.as_arguments(), run=self.run_)

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.of_run import RunValuator
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -42,10 +42,11 @@ class StateValuator(RunValuator):
     """
 
     needs: ClassVar[str] = "states of a training run"
+    needs_updates: ClassVar[bool] = False
 
     def _check_run(self, replay: Replay) -> None:
         """Take any run: they all have states."""
 
     @abstractmethod
-    def _score(self, source: States, validation: Data) -> NDArray[np.float64]:
+    def _score(self, source: States, validation: Samples) -> NDArray[np.float64]:
         """Return the value of every training sample, shape ``(N,)``."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.checks import whole_number
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.methods.of_data import DataOnlyValuator
 from dataval.training.learner import Learner
 from dataval.training.run import TrainingRun
@@ -32,13 +32,13 @@ class RandomValues(DataOnlyValuator):
         self.learner = learner
         self.seed = seed
 
-    def fit(self, X: Any, y: Any, *, run: TrainingRun | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, run: TrainingRun | None = None) -> Self:
         """Take the training samples, as `DataOnlyValuator.fit`."""
         whole_number("seed", self.seed, minimum=0)
         return super().fit(X, y, run=run)
 
-    def _score(self, data: Data, validation: Data) -> NDArray[np.float64]:
+    def _score(self, data: Samples, validation: Samples) -> NDArray[np.float64]:
         return np.random.default_rng(self.seed).standard_normal(len(data))
 
-    def _attribute(self, data: Data, validation: Data) -> NDArray[np.float64]:
+    def _attribute(self, data: Samples, validation: Samples) -> NDArray[np.float64]:
         return np.tile(self._score(data, validation), (len(validation), 1))

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.backend import Array, ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.errors import RunMismatchError
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
@@ -134,12 +134,12 @@ class TracIn(StateValuator):
                 "[1.0] gives the products of its gradients alone)"
             )
 
-    def _score(self, states: States, validation: Data) -> FloatArray:
+    def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         values = self._trace(states, "scoring", lambda state: objective.gradient(state)[0][None])
         return np.asarray(values[0])
 
-    def _attribute(self, states: States, validation: Data) -> FloatArray:
+    def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         if objective.is_scalar:
             raise TypeError(
@@ -151,7 +151,7 @@ class TracIn(StateValuator):
             found.append(self._trace(states, what, partial(_gradients, objective, chunk)))
         return np.concatenate(found)
 
-    def _objective(self, states: States, validation: Data) -> ValidationObjective:
+    def _objective(self, states: States, validation: Samples) -> ValidationObjective:
         backend = states.program.backend
         return ValidationObjective(backend, validation, self.objective, self.chunk_size or CHUNK_SIZE)
 

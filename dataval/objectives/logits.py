@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.data import Data, Samples
 from dataval.errors import InvalidDataError
 from dataval.progress import progress_bar
 from dataval.training.faults import check_finite
@@ -29,15 +31,15 @@ def check_classifier(program: Program, method: str) -> None:
     InvalidDataError
         Before any training, naming what is needed.
     """
-    targets = program.data.targets
-    outputs = _outputs(program, program.initial_state(), np.arange(min(2, len(targets))))
-    is_labels = targets.dtype.kind in "iub" or bool((targets == np.round(targets)).all())
+    few = program.data.take(np.arange(min(2, len(program.data))))
+    outputs = _outputs(program, program.initial_state(), few)
     n_classes = 2 if outputs.ndim == 1 or outputs.shape[1:] == (1,) else outputs.shape[-1]
-    if outputs.ndim > 2 or targets.size != len(targets) or not is_labels or not 0 <= targets.max() < n_classes:
+    parts = (targets for _, targets in program.data.target_parts())
+    if outputs.ndim > 2 or not all(_are_labels(targets, n_classes) for targets in parts):
         raise InvalidDataError(
             f"{method} needs a classifier with one label a sample and outputs (n, classes), or (n,) for two "
             f"classes; the outputs are ('n', {', '.join(map(str, outputs.shape[1:]))}), the targets "
-            f"{targets.dtype} of shape {targets.shape}"
+            f"{_described_targets(program.data)}"
         )
 
 
@@ -49,8 +51,7 @@ def batch_logits(replay: Replay, progress: bool | None) -> Iterator[tuple[int, F
     program, plan = replay.program, replay.run.plan
     with progress_bar("replaying", plan.n_steps, progress) as bar:
         for step, state in replay.forward():
-            batch = plan.batch(step)
-            yield step, _logits(program, state, batch), _labels(program, batch)
+            yield step, *_logits(program, state, plan.batch(step))
             bar.update()
 
 
@@ -58,8 +59,8 @@ def logits_at(program: Program, state: State) -> tuple[FloatArray, Labels]:
     """Return the logits ``(N, C)`` and labels of all training samples at a state, in evaluation mode."""
     n = len(program.data)
     chunks = [np.arange(start, min(n, start + _CHUNK_SIZE)) for start in range(0, n, _CHUNK_SIZE)]
-    logits = np.concatenate([_logits(program, state, chunk) for chunk in chunks])
-    return logits, _labels(program, np.arange(n))
+    logits, labels = zip(*(_logits(program, state, chunk) for chunk in chunks), strict=True)
+    return np.concatenate(logits), np.concatenate(labels)
 
 
 def margins(logits: FloatArray, labels: Labels) -> FloatArray:
@@ -76,27 +77,38 @@ def probabilities(logits: FloatArray) -> FloatArray:
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-def _labels(program: Program, indices: NDArray[np.int64]) -> Labels:
-    return program.data.targets[indices].reshape(-1).astype(np.int64)
+def _are_labels(targets: Any, n_classes: int) -> bool:
+    """Whether these are integers, one a sample, that are not above the number of classes."""
+    if not isinstance(targets, np.ndarray) or targets.size != len(targets):
+        return False
+    is_whole = targets.dtype.kind in "iub" or bool((targets == np.round(targets)).all())
+    return is_whole and bool(0 <= targets.max() < n_classes)
 
 
-def _logits(program: Program, state: State, indices: NDArray[np.int64]) -> FloatArray:
-    """Return class logits; one logit z for two classes becomes (0, z).
+def _described_targets(data: Samples) -> str:
+    forms = {name: form for name, form in data.form().items() if name.startswith("y")}
+    return ", ".join(f"{form.dtype} of shape {(len(data), *form.shape)}" for form in forms.values())
+
+
+def _logits(program: Program, state: State, indices: NDArray[np.int64]) -> tuple[FloatArray, Labels]:
+    """Return class logits and labels; one logit z for two classes becomes (0, z).
 
     Raises
     ------
     InvalidDataError
         If a sample's are not finite and it has a weight; it is named.
     """
-    outputs = _outputs(program, state, indices).astype(np.float64)
+    data = program.data.take(indices)
+    outputs = _outputs(program, state, data).astype(np.float64)
     check_finite(outputs.reshape(len(outputs), -1).T, indices, program.weights, "an output of the model")
     logit = outputs.reshape(len(outputs), -1)
-    return np.concatenate([np.zeros_like(logit), logit], axis=1) if logit.shape[1] == 1 else logit
+    both = np.concatenate([np.zeros_like(logit), logit], axis=1) if logit.shape[1] == 1 else logit
+    return both, data.targets.reshape(-1).astype(np.int64)
 
 
-def _outputs(program: Program, state: State, indices: NDArray[np.int64]) -> NDArray[np.floating]:
+def _outputs(program: Program, state: State, data: Data) -> NDArray[np.floating]:
     backend = program.backend
-    batch = backend.batches(program.data.take(indices)).take(np.arange(len(indices)))
+    batch = backend.batches(data).take(np.arange(len(data)))
     outputs = backend.predict(state.parameters, state.buffers, batch)
     if isinstance(outputs, tuple | list | dict):
         raise InvalidDataError(f"class logits are needed, the model returned a {type(outputs).__name__}")

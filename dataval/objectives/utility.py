@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Backend, ObjectiveFunction
 from dataval.backend.losses import Loss
-from dataval.data import Data
+from dataval.data import Samples, concatenated
 from dataval.errors import InvalidDataError
 from dataval.objectives.predictions import as_estimator
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
@@ -71,7 +71,7 @@ class PredictionUtility:
     Parameters
     ----------
     backend : Backend
-    data : Data
+    data : Samples
         The validation samples.
     function : callable
         (outputs, targets) -> number, on NumPy arrays.
@@ -85,11 +85,12 @@ class PredictionUtility:
 
     greater_is_better = True
 
-    def __init__(self, backend: Backend, data: Data, function: UtilityFunction, name: str) -> None:
+    def __init__(self, backend: Backend, data: Samples, function: UtilityFunction, name: str) -> None:
         self.name = name
         self._backend = backend
         self._batches = backend.batches(data)
-        self._targets = data.targets
+        self._targets = concatenated([targets for _, targets in data.target_parts()])
+        self._n = len(data)
         self.function = function
         self._probe()
 
@@ -108,8 +109,8 @@ class PredictionUtility:
         return float(self.function(outputs, self._targets)) if np.isfinite(outputs).all() else np.nan
 
     def _outputs(self, parameters: Any, buffers: Any) -> NDArray[Any]:
-        n = len(self._targets)
-        chunks = (np.arange(start, min(n, start + CHUNK_SIZE)) for start in range(0, n, CHUNK_SIZE))
+        starts = range(0, self._n, CHUNK_SIZE)
+        chunks = (np.arange(start, min(self._n, start + CHUNK_SIZE)) for start in starts)
         outputs = [self._backend.predict(parameters, buffers, self._batches.take(chunk)) for chunk in chunks]
         return np.concatenate([self._backend.arrays.to_numpy(part) for part in outputs])
 
@@ -161,7 +162,7 @@ class SampleObjectives:
 def make_utility(
     utility: UtilityLike,
     backend: Backend,
-    validation: Data,
+    validation: Samples,
     *,
     objective: ObjectiveFunction | None = None,
     loss: Loss | None = None,
@@ -176,7 +177,7 @@ def make_utility(
         (outputs, targets) -> number on NumPy arrays, where greater is better.
     backend : Backend
         Of the model that is judged.
-    validation : Data
+    validation : Samples
         What it is judged on.
     objective : callable, optional
         What ``"loss"`` stands for, as in `HyDRA`; the learner's loss by default.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, ObjectiveFunction
 from dataval.checks import described
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.faults import is_finite, name_samples
 from dataval.training.program import State
@@ -29,7 +29,7 @@ class ValidationObjective:
     Parameters
     ----------
     backend : Backend
-    data : Data
+    data : Samples
         The validation samples.
     function : callable or None
         (outputs, targets) -> ``(n,)`` or a number, in the model's framework; None stands for the loss.
@@ -52,7 +52,7 @@ class ValidationObjective:
     greater_is_better = False
 
     def __init__(
-        self, backend: Backend, data: Data, function: ObjectiveFunction | None, chunk_size: int = CHUNK_SIZE
+        self, backend: Backend, data: Samples, function: ObjectiveFunction | None, chunk_size: int = CHUNK_SIZE
     ) -> None:
         check_objective(function)
         self.function = function

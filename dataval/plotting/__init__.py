@@ -5,6 +5,7 @@ Matplotlib is imported when the first figure is drawn, not before: ``pip install
 
 from dataval.plotting.agreement import AgreementDisplay
 from dataval.plotting.comparison import ComparisonDisplay
+from dataval.plotting.explanation import ExplanationDisplay
 from dataval.plotting.gallery import SampleGalleryDisplay
 from dataval.plotting.noise_detection import NoiseDetectionDisplay
 from dataval.plotting.removal_curve import RemovalCurveDisplay
@@ -12,6 +13,7 @@ from dataval.plotting.removal_curve import RemovalCurveDisplay
 __all__ = [
     "AgreementDisplay",
     "ComparisonDisplay",
+    "ExplanationDisplay",
     "NoiseDetectionDisplay",
     "RemovalCurveDisplay",
     "SampleGalleryDisplay",

@@ -187,6 +187,11 @@ class EstimatorRetraining(Retraining):
 
 def _checked(X: Any, y: Any, what: str) -> _Samples:
     """Return samples that can be indexed: sparse matrices by rows, data frames as they are."""
+    if y is None:
+        raise InvalidDataError(
+            f"the {what} y must be given, got None: an estimator of scikit-learn takes inputs and targets "
+            "apart, as arrays"
+        )
     for name, given in (("X", X), ("y", y)):
         if given is None or (not hasattr(given, "__len__") and not hasattr(given, "shape")):
             raise InvalidDataError(

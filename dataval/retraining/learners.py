@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dataval.backend.losses import describe_loss
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.objectives.utility import SampleObjectives, StateFunction, Utility, make_utility
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining.again import FloatArray, Mask, Retraining, RetrainingOptions, Utilities
@@ -35,7 +35,7 @@ class LearnerRetraining(Retraining):
     """
 
     def __init__(
-        self, learner: Learner, replay: Replay, as_validation: Callable[[Any, Any, Data], Data]
+        self, learner: Learner, replay: Replay, as_validation: Callable[[Any, Any, Samples], Samples]
     ) -> None:
         self._learner, self._replay, self._as_validation = learner, replay, as_validation
         self.n_samples = replay.run.n_samples
@@ -44,11 +44,11 @@ class LearnerRetraining(Retraining):
         """Raise if a run without so many samples has no plan."""
         check_learner_removals(self._replay.program, removed, options)
 
-    def validation(self, X: Any, y: Any) -> Data:
+    def validation(self, X: Any, y: Any) -> Samples:
         """Return validation samples, checked."""
         return self._as_validation(X, y, self._replay.program.data)
 
-    def utilities(self, removed: Mask, validation: Data, options: RetrainingOptions) -> Utilities:
+    def utilities(self, removed: Mask, validation: Samples, options: RetrainingOptions) -> Utilities:
         """Train on everything and without each of M removals, for every seed."""
 
         def utility_of(replay: Replay) -> Utility:
@@ -63,7 +63,7 @@ class LearnerRetraining(Retraining):
         found = self._retrained(removed, validation, utility_of, _describe(options.utility), options)
         return Utilities(found, options.utility != "loss")
 
-    def single_losses(self, removed: Mask, validation: Data, options: RetrainingOptions) -> FloatArray:
+    def single_losses(self, removed: Mask, validation: Samples, options: RetrainingOptions) -> FloatArray:
         """Do the same, and return the loss of every validation sample."""
 
         def losses_of(replay: Replay) -> SampleObjectives:
@@ -78,7 +78,7 @@ class LearnerRetraining(Retraining):
     def _retrained(
         self,
         removed: Mask,
-        validation: Data,
+        validation: Samples,
         make: Callable[[Replay], StateFunction],
         what: str,
         options: RetrainingOptions,
@@ -92,7 +92,7 @@ class LearnerRetraining(Retraining):
         self,
         replay: Replay,
         removed: Mask,
-        validation: Data,
+        validation: Samples,
         utility: StateFunction,
         what: str,
         options: RetrainingOptions,
@@ -119,7 +119,7 @@ class LearnerRetraining(Retraining):
         for seed in seeds:
             seeded = copy(self._learner)
             seeded.training = program.training.model_copy(update={"seed": seed})
-            yield seeded.prepare(program.data.inputs, program.data.targets, program.weights)
+            yield seeded.prepare(*program.data.as_arguments(), program.weights)
 
 
 def check_learner_removals(program: Program, removed: Mask, options: RetrainingOptions) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.training.program import State
 from dataval.training.replay import Replay
 
@@ -27,7 +27,7 @@ _N_PROJECTIONS = 3
 _DIGITS = {"float64": 1e-9, "float32": 1e-4}  # another machine's rounding is a hundredth of that or less
 
 
-def probes(replay: Replay, validation: Data) -> list[str]:
+def probes(replay: Replay, validation: Samples) -> list[str]:
     """Return what the model of a run gives for its own samples and for validation samples.
 
     Each number is a random projection, relative to the norm of what is projected, in steps of what another
@@ -37,7 +37,7 @@ def probes(replay: Replay, validation: Data) -> list[str]:
     return [_projected(array, backend.arrays.dtype) for array in _answers(replay, validation)]
 
 
-def _answers(replay: Replay, validation: Data) -> Iterator[NDArray[Any]]:
+def _answers(replay: Replay, validation: Samples) -> Iterator[NDArray[Any]]:
     backend, data = replay.program.backend, (replay.program.data, validation)
     for i, (factor, noise) in enumerate(_MOVES):
         state = _moved(backend, replay.initial, factor, noise)
@@ -64,7 +64,7 @@ def _training_mode(replay: Replay, state: State) -> list[NDArray[Any]]:
     return [arrays.to_numpy(array) for array in found]
 
 
-def _evaluation_mode(backend: Backend, state: State, data: Data, n: int) -> Iterator[NDArray[Any]]:
+def _evaluation_mode(backend: Backend, state: State, data: Samples, n: int) -> Iterator[NDArray[Any]]:
     batches = backend.batches(data)
     n = min(n, len(data))
     for start in range(0, n, _CHUNK):

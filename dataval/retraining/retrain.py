@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array
 from dataval.backend.losses import identify_loss
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.errors import TrainingDivergedError
 from dataval.identity import identity
 from dataval.objectives.utility import StateFunction
@@ -22,6 +22,7 @@ from dataval.retraining.ensemble import make_ensemble
 from dataval.retraining.probes import probes
 from dataval.retraining.store import Store
 from dataval.training.faults import name_samples
+from dataval.training.optimizers import is_own
 from dataval.training.plan import make_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
@@ -137,7 +138,7 @@ def retrain_without(
     return found
 
 
-def retraining_key(replay: Replay, validation: Data, *parts: Any) -> str:
+def retraining_key(replay: Replay, validation: Samples, *parts: Any) -> str:
     """Return a name for everything that decides the result of retraining besides the weights.
 
     Functions are told apart by what they do and refer to (`dataval.identity`), models by what they give
@@ -147,7 +148,7 @@ def retraining_key(replay: Replay, validation: Data, *parts: Any) -> str:
     ----------
     replay : Replay
         What is trained, and from where; its run need not have been carried out.
-    validation : Data
+    validation : Samples
         What is measured on.
     *parts
         What is measured: names and functions.
@@ -164,6 +165,7 @@ def retraining_key(replay: Replay, validation: Data, *parts: Any) -> str:
         replay.run.data_fingerprint,
         validation.fingerprint(),
         program.training.model_dump_json(),
+        *([identity(type(optimizer))] if is_own(optimizer := program.training.optimizer) else []),
         replay.run.loss if bound is None else identify_loss(bound.source.loss, bound.source.outputs),
         repr(replay.run.signature),
         hashlib.blake2b(start, digest_size=16).hexdigest(),
@@ -282,7 +284,7 @@ def _without(program: Program, removed: NDArray[np.bool_]) -> Program:
     kept = np.flatnonzero(~removed)
     names = [name for name, _ in program.backend.signature.parameters]
     plan = make_plan(program.training, len(kept), names)
-    return Program(program.backend, program.data.take(kept), program.training, plan, program.weights[kept])
+    return Program(program.backend, program.data.select(kept), program.training, plan, program.weights[kept])
 
 
 def _choose_group_size(program: Program, *, is_kept: bool) -> int:

@@ -12,7 +12,7 @@ from dataval.backend import ObjectiveFunction
 from dataval.backend.losses import Loss
 from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, process_count, real_number, whole_number
-from dataval.data import Data, as_data
+from dataval.data import Samples, as_data
 from dataval.metrics.fidelity import SubsetTruth
 from dataval.objectives.utility import Utility, UtilityLike, make_utility
 from dataval.retraining.retrain import retrain, retraining_key
@@ -29,9 +29,9 @@ __all__ = ["retrain_subsets", "retrain_subsets_of", "utility_key"]
 def retrain_subsets(
     learner: Learner,
     X: Any,
-    y: Any,
-    X_val: Any,
-    y_val: Any,
+    y: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
     *,
     run: TrainingRun | None = None,
     objective: ObjectiveFunction | None = None,
@@ -51,7 +51,7 @@ def retrain_subsets(
     learner : Learner
         What is trained.
     X, y
-        Training samples.
+        Training samples: arrays, or a data set in place of X, see `Learner.train`.
     X_val, y_val
         Validation samples.
     run : TrainingRun, optional
@@ -112,7 +112,7 @@ def retrain_subsets(
 
 def retrain_subsets_of(
     replay: Replay,
-    validation: Data,
+    validation: Samples,
     *,
     objective: ObjectiveFunction | None = None,
     utility: UtilityLike = "loss",
@@ -179,7 +179,7 @@ def _checked(removed: npt.NDArray[np.bool_], n_samples: int) -> npt.NDArray[np.b
     return mask
 
 
-def utility_key(replay: Replay, validation: Data, utility: Utility) -> str:
+def utility_key(replay: Replay, validation: Samples, utility: Utility) -> str:
     """Return a name for retraining and for what is measured then.
 
     Raises

@@ -20,13 +20,17 @@ except ImportError as error:
     raise ImportError("dataval.testing needs pytest: pip install 'dataval[test]'") from error
 
 pytest.register_assert_rewrite(
-    *(f"dataval.testing.{name}" for name in ("comparison", "construction", "objective", "training_loss"))
+    *(
+        f"dataval.testing.{name}"
+        for name in ("comparison", "construction", "objective", "optimizer", "training_loss")
+    )
 )
 
 from dataval.testing.case import SEED, Case, make_backend, make_case  # noqa: E402 - after the line above
 from dataval.testing.comparison import assert_near, central  # noqa: E402
 from dataval.testing.construction import ConstructionConformance  # noqa: E402
 from dataval.testing.objective import ObjectiveConformance  # noqa: E402
+from dataval.testing.optimizer import check_optimizer  # noqa: E402
 from dataval.testing.training_loss import LossConformance  # noqa: E402
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "ObjectiveConformance",
     "assert_near",
     "central",
+    "check_optimizer",
     "make_backend",
     "make_case",
 ]

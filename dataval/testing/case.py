@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataval.backend import Array, Backend
-from dataval.data import Data, as_data
+from dataval.data import Samples, as_data
 
 __all__ = ["SEED", "Case", "make_backend", "make_case"]
 
@@ -27,11 +27,11 @@ class Case:
     ----------
     backend : Backend
         Of a classifier in float64 with the loss ``"cross_entropy"``, whose outputs are ``(n, classes)``.
-    data : Data
+    data : Samples
         A few samples, at least 5: all of them are the batch.
     """
 
-    def __init__(self, backend: Backend, data: Data) -> None:
+    def __init__(self, backend: Backend, data: Samples) -> None:
         self.backend, self.data = backend, data
         self.batch = backend.batches(data).take(np.arange(len(data)))
         self.rng = np.random.default_rng(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.training.program import Program
 
 __all__ = ["Binding", "Source"]
@@ -56,9 +56,9 @@ class Binding:
     def __post_init__(self) -> None:
         object.__setattr__(self, "checksum", self.program.data.checksum())
 
-    def is_on(self, data: Data) -> bool:
+    def is_on(self, data: Samples) -> bool:
         """Whether these are the program's data: the same memory, which still holds what it held."""
-        return data.shares_memory(self.program.data) and data.checksum() == self.checksum
+        return data.is_same_source(self.program.data) and data.checksum() == self.checksum
 
 
 def _same(left: Any, right: Any) -> bool:

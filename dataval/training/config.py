@@ -23,12 +23,14 @@ class Training(Options):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW, default SGD(learning_rate=0.05, momentum=0.9)
+    optimizer : Optimizer, default SGD(learning_rate=0.05, momentum=0.9)
+        `SGD`, `Adam`, `AdamW`, `NAdam`, `RAdam`, `RMSprop`, `Adagrad`, `Lion`, or one of your own.
     epochs : int, default 20
     batch_size : int, default 50
         Nominal batch size :math:`b`; at most the number of training samples.
-    schedule : Schedule, default ConstantSchedule()
-        Multiplies the optimizer's learning rate, update by update.
+    schedule : Schedule or callable, default ConstantSchedule()
+        Multiplies the optimizer's learning rate, update by update; a function gets the progress, the share of
+        the updates that are done, in [0, 1), and returns a factor.
     clip_norm : float, optional
         Largest global norm of the loss gradient, before weight decay is added.
     shuffle : bool, default True

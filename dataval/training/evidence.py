@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 from zlib import crc32
 
 import numpy as np
@@ -13,41 +13,50 @@ from numpy.typing import NDArray
 __all__ = ["EVIDENCE", "N_PROJECTIONS", "Evidence", "digest_of", "projections_of", "projector"]
 
 N_PROJECTIONS = 3
-EVIDENCE = ("batch_digests", "projections", "is_proved")
+EVIDENCE = ("projections", "deviations")
 
 
 @dataclass
 class Evidence:
-    """Digests of a loop that somebody else ran.
+    """What tells a replay of a loop that somebody else ran from the loop.
 
     Attributes
     ----------
-    batch_digests : ndarray of int64, shape (M,)
-        Of the samples of every pass as the model saw them.
     projections : ndarray of float64, shape (T + 1, 3)
         Inner products of the parameters before every update, and after the last, with fixed random signs.
-    is_proved : ndarray of bool, shape (T,)
-        Which updates were done again and gave the parameters that were recorded.
+    deviations : ndarray of float64, shape (T,)
+        By how much each update that was done again missed what was recorded, relative to its length; NaN for
+        those that were not done again yet. More than rounding is refused.
     notes : tuple of str
         What of the loop can't be replayed, in words; empty where nothing is known to stand in the way.
     """
 
-    batch_digests: NDArray[np.int64]
     projections: NDArray[np.float64]
-    is_proved: NDArray[np.bool_]
+    deviations: NDArray[np.float64]
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_proved(self) -> NDArray[np.bool_]:
+        """Which updates were done again and gave the parameters that were recorded, ``(T,)``."""
+        return ~np.isnan(self.deviations)
+
+    @property
+    def grade(self) -> Literal["bit-exact", "rounding", "states"]:
+        """How well the loop can be done again, as far as it was tried: for "states" alone, not at all."""
+        if self.notes:
+            return "states"
+        return "bit-exact" if (self.deviations == 0).all() else "rounding"
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name."""
         return {name: getattr(self, name) for name in EVIDENCE}
 
-    def until(self, n_steps: int, n_passes: int) -> Self:
+    def until(self, n_steps: int) -> Self:
         """Return that of the first updates alone."""
         return replace(
             self,
-            batch_digests=self.batch_digests[:n_passes],
             projections=self.projections[: n_steps + 1],
-            is_proved=self.is_proved[:n_steps].copy(),
+            deviations=self.deviations[:n_steps].copy(),
         )
 
     @classmethod

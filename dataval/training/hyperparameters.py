@@ -1,4 +1,4 @@
-"""The hyperparameters of every update: they may differ by group of parameters and change from update to update."""
+"""The hyperparameters of every update, which may differ by group of parameters and change on the way."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Hyperparameters:
     values : dict of str to ndarray of float64, shape (T, G)
         The optimizer's `Optimizer.hyperparameters`, by name.
     counts : ndarray of int64, shape (T, G)
-        How many updates the optimizer had done on the group before: Adam's own step count. It doesn't start at 0
-        where an optimizer is taken up again, and stands still while a group is frozen.
+        How many updates the optimizer had done on the group before: Adam's own step count. It doesn't start
+        at 0 where an optimizer is taken up again, and stands still while a group is frozen.
     active : ndarray of bool, shape (T, G)
         Whether the group is updated at all: not while it is frozen.
     groups : ndarray of int64, shape (number of parameter arrays,)
@@ -49,7 +49,7 @@ class Hyperparameters:
     @property
     def n_groups(self) -> int:
         """Number of groups, G."""
-        return self.counts.shape[1]
+        return int(self.counts.shape[1])
 
     @property
     def learning_rates(self) -> FloatArray:
@@ -119,7 +119,7 @@ def constant_hyperparameters(
 
 
 def group_of_parameters(optimizer: Optimizer, names: Sequence[str]) -> NDArray[np.int64]:
-    """Return the number of each parameter's group: 0 for those that no pattern fits, else the first that does."""
+    """Return the number of each parameter's group: the first whose pattern fits, or 0 where none does."""
     patterns = [group.parameters for group in optimizer.groups]
     for found in patterns:
         for pattern in found:

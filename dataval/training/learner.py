@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,8 +15,8 @@ from dataval.backend.losses import Loss, describe_loss, is_same_loss
 from dataval.backend.registry import find_model, framework_settings
 from dataval.backend.trial import check_single
 from dataval.checks import described, flag
-from dataval.data import Data, as_data
-from dataval.errors import InvalidDataError, InvalidModelError, RunMismatchError
+from dataval.data import Samples, as_data
+from dataval.errors import IgnoredSettingWarning, InvalidDataError, InvalidModelError, RunMismatchError
 from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
@@ -101,7 +102,7 @@ class Learner(BaseEstimator):
     def train(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         weights: ArrayLike | None = None,
         *,
         resume: TrainingRun | None = None,
@@ -114,10 +115,13 @@ class Learner(BaseEstimator):
 
         Parameters
         ----------
-        X : array, tuple of arrays or dict of arrays
-            Training inputs; a tuple is passed to the model as positional arguments, a dict as keywords.
-        y : array, shape (N, ...)
-            Targets.
+        X : array, nested tuples or dicts of arrays, data frame, or data set
+            Training inputs; a tuple is passed to the model as positional arguments, a dict as keywords. Or a
+            map-style data set of pairs (inputs, target), or of dicts, a ``DataLoader`` of one, or a
+            ``tf.data.Dataset``: samples are read when they are needed.
+        y : array, shape (N, ...), or nested tuples or dicts of arrays, or str, optional
+            Targets; several are handed to a loss of your own as they are. Left out for a data set, or the key
+            of the target in samples that are dicts (by default the first of "labels", "label", "y", "target").
         weights : array, shape (N,), optional
             Weight of every sample's loss, >= 0. All 1 by default; 0 leaves a sample out, even one whose loss or
             gradient is not finite (methods that differentiate give it the value NaN).
@@ -152,7 +156,7 @@ class Learner(BaseEstimator):
     def adopt(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         states: Sequence[Any] | None = None,
         learning_rates: ArrayLike | None = None,
         *,
@@ -209,7 +213,7 @@ class Learner(BaseEstimator):
     def prepare(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         weights: ArrayLike | None = None,
         *,
         run: TrainingRun | None = None,
@@ -238,7 +242,7 @@ class Learner(BaseEstimator):
         program = self._program(data, _as_weights(weights, len(data)))
         return Replay(program, self._new_run(program))
 
-    def replay(self, X: Any, y: Any, run: TrainingRun) -> Replay:
+    def replay(self, X: Any, y: Any = None, run: TrainingRun | None = None) -> Replay:
         """Join a recorded run with this learner and its data again.
 
         Raises
@@ -246,7 +250,11 @@ class Learner(BaseEstimator):
         RunMismatchError
             If the run was recorded with another model, loss, training configuration or data, or is not
             complete.
+        TypeError
+            If there is no run.
         """
+        if run is None:
+            raise TypeError("replay needs a recorded run: learner.replay(X, y, run)")
         replay = self.prepare(X, y, run=run)
         replay.check_complete()
         return replay
@@ -254,7 +262,7 @@ class Learner(BaseEstimator):
     def _training(self) -> Training:
         return _checked(Training, self.training, "training")
 
-    def _program(self, data: Data, weights: NDArray[np.float64]) -> Program:
+    def _program(self, data: Samples, weights: NDArray[np.float64]) -> Program:
         training = self._training()
         check_batch_size(training, len(data))
         backend = self._make_backend(data, weights)
@@ -263,7 +271,7 @@ class Learner(BaseEstimator):
             check_single(backend, data.take(slice(0, _N_EXAMPLES)), _single_advice(training, len(data)))
         return Program(backend, data, training, plan, weights)
 
-    def _make_backend(self, data: Data, weights: NDArray[np.float64]) -> Backend:
+    def _make_backend(self, data: Samples, weights: NDArray[np.float64]) -> Backend:
         """Make the backend, tried on the first samples that are not left out."""
         if not (self.outputs is None or callable(self.outputs)):
             raise TypeError(f"outputs must be a function of what the model returns, got {self.outputs!r}")
@@ -312,7 +320,7 @@ class Learner(BaseEstimator):
         self._bind(run, program)
         return run
 
-    def _join(self, data: Data, weights: ArrayLike | None, run: TrainingRun) -> Replay:
+    def _join(self, data: Samples, weights: ArrayLike | None, run: TrainingRun) -> Replay:
         """Join `run` with the program that made it, after checking that it is this learner's."""
         if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
             raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
@@ -328,15 +336,22 @@ class Learner(BaseEstimator):
                 f"the run was recorded on other data ({run.n_samples} samples, fingerprint "
                 f"{run.data_fingerprint}): pass the same X and y, in the same order and dtype"
             )
-        backend = self._make_backend(data, run.weights) if bound is None else bound.program.backend
+        backend = self._backend_of(run, data) if bound is None else bound.program.backend
         _check_same(run, "backend", run.backend, backend.name)
         _check_same(run, "model", run.signature, backend.signature)
         replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
-        if replay.has_updates:
+        if run.has_updates:
             _check_environment(run, backend)
             replay.check_recording()
         self._bind(run, replay.program)
         return replay
+
+    def _backend_of(self, run: TrainingRun, data: Samples) -> Backend:
+        """Make the backend for a run; a loop of the user's own has not ignored the model's settings."""
+        with warnings.catch_warnings():
+            if run.origin != "trained":
+                warnings.simplefilter("ignore", IgnoredSettingWarning)
+            return self._make_backend(data, run.weights)
 
     def _bind(self, run: TrainingRun, program: Program) -> None:
         """Let methods that adopt the run from this learner, or one like it, use its program again."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Linearization
-from dataval.data import Data
+from dataval.data import Samples
+from dataval.errors import RunMismatchError
 from dataval.training.evidence import digest_of
 from dataval.training.plan import Plan
 
@@ -25,27 +26,33 @@ class Passes:
     Parameters
     ----------
     backend : Backend
-    data : Data
+    data : Samples
     plan : Plan
     weights : ndarray of float64, shape (N,) or (K, N)
         Sample weights :math:`w_j`.
     """
 
-    def __init__(self, backend: Backend, data: Data, plan: Plan, weights: NDArray[np.float64]) -> None:
+    def __init__(self, backend: Backend, data: Samples, plan: Plan, weights: NDArray[np.float64]) -> None:
         self.backend, self.plan, self.weights = backend, plan, weights
         self.batches = backend.batches(data)
         self._is_left_out = (weights == 0).reshape(-1, weights.shape[-1]).all(axis=0)
+        digests = plan.digests
+        self._is_as_recorded = np.ones(plan.n_passes, dtype=bool) if digests is None else digests == 0
         self._leaves_out = bool(self._is_left_out.any() and not self._is_left_out.all())
 
     def batch(self, number: int) -> Any:
-        """Return the batch of a pass."""
-        draws = self.plan.pass_draws(number)
-        samples = self.plan.samples(number)
-        return self.batches.take(samples) if draws is None else self.batches.take(samples, draws)
+        """Return the batch of a pass.
 
-    def digest(self, number: int) -> int:
-        """Return a number that tells what the model sees in a pass from anything else."""
-        return digest_of(*self.batch(number).arrays())
+        Raises
+        ------
+        RunMismatchError
+            If a recorded loop saw another one.
+        """
+        draws, samples = self.plan.pass_draws(number), self.plan.samples(number)
+        batch = self.batches.take(samples) if draws is None else self.batches.take(samples, draws)
+        if not self._is_as_recorded[number]:
+            self._check_digest(batch, number)
+        return batch
 
     def seed(self, number: int) -> int:
         """Return the seed of a pass."""
@@ -97,6 +104,7 @@ class Passes:
         parameters, buffers : array
             Before it.
         number : int
+            Of the pass.
 
         Returns
         -------
@@ -120,6 +128,18 @@ class Passes:
             own = self._slopes(direction, parameters, buffers, number, self.batch(number))
             slopes = self._merged(number, own, others)
         return through, slopes * self._coefficients(number), before
+
+    def _check_digest(self, batch: Any, number: int) -> None:
+        """Hold a batch against what the recorded loop saw, once."""
+        assert self.plan.digests is not None
+        if digest_of(*batch.arrays()) != self.plan.digests[number]:
+            few = ", ".join(map(str, self.plan.samples(number)[:4]))
+            raise RunMismatchError(
+                f"pass {number} of the recorded loop saw other data than these (samples {few}, ...): pass "
+                "the data "
+                "set of the loop, in the same order, prepared as the model saw it"
+            )
+        self._is_as_recorded[number] = True
 
     def _slopes(self, vectors: Array, parameters: Array, buffers: Array, number: int, batch: Any) -> Array:
         return self.backend.loss.slopes(parameters, buffers, batch, vectors, self.seed(number))

@@ -43,6 +43,8 @@ class Plan:
     n_samples : int
     draws : ndarray of int64, shape (V,), optional
         The seed under which each of the samples was read where reading it is random (augmentation).
+    digests : ndarray of int64, shape (M,), optional
+        What tells the batch of each pass from others (`digest_of`), where a loop was recorded; 0 where unknown.
     """
 
     order: NDArray[np.int64]
@@ -55,6 +57,7 @@ class Plan:
     batch_size: int
     n_samples: int
     draws: NDArray[np.int64] | None = None
+    digests: NDArray[np.int64] | None = None
 
     @property
     def n_steps(self) -> int:
@@ -129,6 +132,7 @@ class Plan:
             epochs=self.epochs[:n_steps],
             hyperparameters=self.hyperparameters.until(n_steps),
             draws=None if self.draws is None else self.draws[:n_visits],
+            digests=None if self.digests is None else self.digests[:n_passes],
         )
 
     def _pass(self, number: int) -> slice:
@@ -144,7 +148,9 @@ def make_plan(training: Training, n_samples: int, names: Sequence[str] = ()) -> 
     Parameters
     ----------
     training : Training
+        The configuration.
     n_samples : int
+        N.
     names : sequence of str
         Of the model's parameters; needed where the optimizer has groups.
 
@@ -181,9 +187,7 @@ def check_batch_size(training: Training, n_samples: int) -> None:
         )
 
 
-def _hyperparameters(
-    training: Training, n_steps: int, per_epoch: int, names: Sequence[str]
-) -> Hyperparameters:
+def _hyperparameters(training: Training, n_steps: int, per_epoch: int, names: Sequence[str]) -> Hyperparameters:
     schedule, optimizer = training.schedule, training.optimizer
     factors = schedule.factors(n_steps, per_epoch)
     momenta = schedule.momenta(n_steps, per_epoch)

@@ -12,12 +12,23 @@ from dataval.training.config import Training
 from dataval.training.hyperparameters import Hyperparameters
 from dataval.training.plan import Plan, make_plan
 
-__all__ = ["check_former_plan", "pack_plan", "plan_names", "require", "unpack_former_plan", "unpack_plan"]
+__all__ = [
+    "OPTIONAL",
+    "check_former_plan",
+    "pack_plan",
+    "plan_names",
+    "require",
+    "unpack_former_plan",
+    "unpack_plan",
+]
 
 Arrays = Mapping[str, NDArray[Any]]
 
 _INTEGERS = ("order", "offsets", "seeds", "steps", "epochs")
-_SETTING = "hyperparameter."
+OPTIONAL = ("draws", "digests")
+"""Arrays that a plan may have."""
+
+_SETTING = "hyperparameter_"
 
 
 def pack_plan(plan: Plan) -> dict[str, NDArray[Any]]:
@@ -26,11 +37,11 @@ def pack_plan(plan: Plan) -> dict[str, NDArray[Any]]:
     found = {name: getattr(plan, name) for name in (*_INTEGERS, "coefficients")}
     found |= {name: getattr(settings, name) for name in ("counts", "active", "groups")}
     found |= {_SETTING + name: array for name, array in settings.values.items()}
-    return found if plan.draws is None else found | {"draws": plan.draws}
+    return found | {name: getattr(plan, name) for name in OPTIONAL if getattr(plan, name) is not None}
 
 
 def plan_names(training: Training) -> set[str]:
-    """Return the names of the arrays that a plan must have; ``"draws"`` it may have."""
+    """Return the names of the arrays that a plan must have; those in `OPTIONAL` it may have."""
     settings = {_SETTING + name for name in training.optimizer.hyperparameters}
     return {*_INTEGERS, "coefficients", "counts", "active", "groups", *settings}
 
@@ -40,13 +51,13 @@ def unpack_plan(arrays: Arrays, training: Training, batch_size: int, n_samples: 
     _check_dtypes(arrays, training)
     values = {name: arrays[_SETTING + name] for name in training.optimizer.hyperparameters}
     settings = Hyperparameters(values, arrays["counts"], arrays["active"], arrays["groups"])
-    named = {name: arrays[name] for name in (*_INTEGERS, "coefficients")}
+    named: dict[str, Any] = {name: arrays[name] for name in (*_INTEGERS, "coefficients")}
+    named |= {name: arrays.get(name) for name in OPTIONAL}
     plan = Plan(
         **named,
         hyperparameters=settings,
         batch_size=batch_size,
         n_samples=n_samples,
-        draws=arrays.get("draws"),
     )
     _check(plan)
     return plan
@@ -61,7 +72,7 @@ def unpack_former_plan(
     n_steps = len(rates)
     constants = training.optimizer.constants()
     values = {name: np.full((n_steps, 1), constant) for name, constant in constants.items()}
-    now = {_SETTING + name: array for name, array in values.items()}
+    now: dict[str, NDArray[Any]] = {_SETTING + name: array for name, array in values.items()}
     now |= {
         _SETTING + "learning_rate": rates[:, None],
         "order": order,
@@ -103,9 +114,11 @@ def require(holds: bool | np.bool_, problem: str) -> None:
 
 
 def _check_dtypes(arrays: Arrays, training: Training) -> None:
-    kinds = dict.fromkeys((*_INTEGERS, "counts", "groups", "draws"), np.dtype(np.int64))
+    kinds: dict[str, np.dtype[Any]] = dict.fromkeys(
+        (*_INTEGERS, "counts", "groups", *OPTIONAL), np.dtype(np.int64)
+    )
     kinds["active"] = np.dtype(bool)
-    for name in (*plan_names(training), *({"draws"} & set(arrays))):
+    for name in (*plan_names(training), *({*OPTIONAL} & set(arrays))):
         expected = kinds.get(name, np.dtype(np.float64))
         require(arrays[name].dtype == expected, f"{name} of its record has dtype {arrays[name].dtype}")
 
@@ -129,10 +142,10 @@ def _check(plan: Plan) -> None:
         plan.coefficients.shape == plan.order.shape and bool(np.isfinite(plan.coefficients).all()),
         "coefficients of its plan are not one finite number a sample",
     )
-    require(
-        plan.draws is None or plan.draws.shape == plan.order.shape,
-        "draws of its plan are not one number a sample",
-    )
+    sizes = {"draws": plan.order.shape, "digests": plan.seeds.shape}
+    for name, shape in sizes.items():
+        array = getattr(plan, name)
+        require(array is None or array.shape == shape, f"{name} of its plan have not the shape {shape}")
     _check_hyperparameters(plan.hyperparameters, plan.n_steps)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Batches, Linearization
 from dataval.backend.second_order import check_second_order
-from dataval.data import Data
+from dataval.data import Samples
 from dataval.training.config import Training
 from dataval.training.optimizers import Slots
 from dataval.training.passes import Passes
@@ -57,7 +57,7 @@ class Program:
     Parameters
     ----------
     backend : Backend
-    data : Data
+    data : Samples
     training : Training
     plan : Plan
     weights : ndarray of float64, shape (N,) or (K, N)
@@ -67,7 +67,7 @@ class Program:
     def __init__(
         self,
         backend: Backend,
-        data: Data,
+        data: Samples,
         training: Training,
         plan: Plan,
         weights: NDArray[np.float64],
@@ -127,7 +127,7 @@ class Program:
 
     def losses(self, state: State, step: int) -> Array:
         """Return the losses of the samples of update number `step` before it."""
-        through = zip(self.plan.passes(step), self._buffers(state, step), strict=True)
+        through = zip(self.plan.passes(step), self.buffers(state, step), strict=True)
         return self._joined([self.passes.losses(state.parameters, b, number) for number, b in through])
 
     def pullback(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
@@ -162,6 +162,16 @@ class Program:
         before, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
         return before, self.slopes(gradient_bar, state, step)
 
+    def direction(self, cotangent: State, state: State, step: int) -> Array:
+        """Return the cotangent of update `step`'s gradient, along which the slopes of the losses are taken."""
+        gradient = None if self.is_linear else self.gradient(state, step)[1]
+        return self._update_vjp(cotangent, state, gradient, step)[1]
+
+    def carried(self, cotangent: State, state: State, step: int) -> State:
+        """Return the cotangent before update `step` with the gradient's dependence on the parameters cut."""
+        gradient = None if self.is_linear else self.gradient(state, step)[1]
+        return self._update_vjp(cotangent, state, gradient, step)[0]
+
     def slopes(self, vectors: Array, state: State, step: int) -> Array:
         r"""Return :math:`c_j\langle v, \nabla\ell_j\rangle` for the samples of an update.
 
@@ -178,12 +188,12 @@ class Program:
         -------
         array, shape (n,) or (K, n)
         """
-        through = zip(self.plan.passes(step), self._buffers(state, step), strict=True)
+        through = zip(self.plan.passes(step), self.buffers(state, step), strict=True)
         return self._joined([self.passes.slopes(vectors, state.parameters, b, m) for m, b in through])
 
     def cotangent_of(self, parameters_bar: Array, buffers_bar: Array) -> State:
         """Return the cotangent of the last state from the gradients of an objective."""
-        return State(parameters_bar, self.training.optimizer.init_slots(parameters_bar), buffers_bar)
+        return State(parameters_bar, self.training.optimizer.zero_slots(parameters_bar), buffers_bar)
 
     @property
     def is_linear(self) -> bool:
@@ -223,7 +233,7 @@ class Program:
         gradient = None if self.is_linear else self.gradient(state, step)[1]
         after, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
         parameters_bar, buffers_bar, all_slopes = after.parameters, cotangent.buffers, []
-        numbers, buffers = self.plan.passes(step), self._buffers(state, step)
+        numbers, buffers = self.plan.passes(step), self.buffers(state, step)
         for number, before in zip(reversed(numbers), reversed(buffers), strict=True):
             through, slopes, buffers_bar = self.passes.pullback(
                 lambda _: gradient_bar, buffers_bar, state.parameters, before, number
@@ -232,7 +242,7 @@ class Program:
             all_slopes.append(slopes)
         return State(parameters_bar, after.slots, buffers_bar), self._joined(all_slopes[::-1])
 
-    def _buffers(self, state: State, step: int) -> list[Array]:
+    def buffers(self, state: State, step: int) -> list[Array]:
         """Return the buffers before each pass of an update."""
         found = [state.buffers]
         for number in self.plan.passes(step)[:-1]:

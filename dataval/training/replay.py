@@ -47,12 +47,6 @@ class Replay:
                 "learner.train(X, y, resume=run)"
             )
 
-    @property
-    def has_updates(self) -> bool:
-        """Whether the run's updates can be done again, as far as it knows."""
-        notes = self.run.evidence.notes if self.run.evidence else ()
-        return self.run.origin != "states" and not notes
-
     def check_updates(self, asked_by: str = "what is asked") -> None:
         """Raise `RunMismatchError` if the run's updates can't be done again, with the reason.
 
@@ -70,7 +64,8 @@ class Replay:
             )
         if run.evidence is not None and run.evidence.notes:
             raise RunMismatchError(
-                "the recorded loop can't be done again, so that only methods of states work (InfluenceFunction, "
+                "the recorded loop can't be done again, so that only methods of states work "
+                "(InfluenceFunction, "
                 f"TracIn at checkpoints, GraNd, EL2N): {'; '.join(run.evidence.notes)}"
             )
 
@@ -84,13 +79,16 @@ class Replay:
         ReplayError
             If losses or the next states differ later.
         """
-        if self._is_compared:
+        if self._is_compared or not self.run.has_updates:
             return
-        self.check_updates()
         self._is_compared = True
         kept = [step for step in sorted(self.run.checkpoints) if step < self.run.n_completed]
         for step in sorted({kept[0], kept[len(kept) // 2], kept[-1]}) if kept else []:
-            state, losses = self.program.step(self.program.load(self.run.checkpoints[step]), step)
+            before = self.program.load(self.run.checkpoints[step])
+            state, losses = self.program.step(before, step)
+            if self._proof is not None:
+                self._proof.check(step, before, state)
+                continue
             self._check_losses(self.program.backend.arrays.to_numpy(losses), step)
             if step + 1 in self.run.checkpoints:
                 self._compare(state, step, step + 1)
@@ -140,6 +138,7 @@ class Replay:
         """Return the state before update number `step`; step T is the end of the run."""
         if step in self.run.checkpoints:
             return self.program.load(self.run.checkpoints[step])
+        self.check_updates()
         self.check_recording()
         start = max(kept for kept in self.run.checkpoints if kept <= step)
         state = self.program.load(self.run.checkpoints[start])
@@ -149,6 +148,7 @@ class Replay:
 
     def forward(self, first: int = 0) -> Iterator[tuple[int, State]]:
         """Yield ``(t, state before update t)`` for every update in order, from number `first`."""
+        self.check_updates()
         self.check_recording()
         for start, stop in self._segments():
             if stop <= first:
@@ -164,6 +164,7 @@ class Replay:
 
     def backward(self, before: int | None = None) -> Iterator[tuple[int, State]]:
         """Yield ``(t, state before update t)`` for every update below `before` (all by default), last first."""
+        self.check_updates()
         self.check_recording()
         n_held = self.run.policy.workspace(self.run.state_bytes)
         for start, stop in reversed(self._segments()):
@@ -182,6 +183,7 @@ class Replay:
         return list(pairwise(kept))
 
     def _advance(self, state: State, step: int) -> State:
+        self.check_updates()
         after = self.program.step(state, step)[0]
         if self._proof is not None:
             self._proof.check(step, state, after)
@@ -216,7 +218,7 @@ class Replay:
                 f"ones by {relative:.1e} (relative): the model draws random numbers that no seed controls, "
                 "or its loss has changed since"
             )
-        if self._has_warned:
+        if self._has_warned or self._proof is not None:
             return
         self._has_warned = True
         warnings.warn(

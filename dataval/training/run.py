@@ -105,6 +105,12 @@ class TrainingRun:
         return self.n_completed == self.n_steps
 
     @property
+    def has_updates(self) -> bool:
+        """Whether its updates can be done again, as far as is known; otherwise it is of use for its states."""
+        is_noted = self.evidence is not None and bool(self.evidence.notes)
+        return self.origin != "states" and not is_noted
+
+    @property
     def final(self) -> State:
         """The state after the last update that was done."""
         return self.checkpoints[self.n_completed]
@@ -120,8 +126,8 @@ class TrainingRun:
         cls,
         learner: Any,
         X: Any,
-        y: Any,
-        states: Sequence[Any],
+        y: Any = None,
+        states: Sequence[Any] = (),
         learning_rates: ArrayLike | None = None,
         *,
         batch_size: int | None = None,
@@ -208,7 +214,7 @@ class TrainingRun:
         step = self._step_of(moment)
         plan = self.plan.until(step)
         kept = {key: state for key, state in self.checkpoints.items() if key <= step}
-        evidence = self.evidence and self.evidence.until(step, plan.n_passes)
+        evidence = self.evidence and self.evidence.until(step)
         return replace(
             self,
             plan=plan,

@@ -15,8 +15,10 @@ from dataval.data import to_numpy
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.evidence import EVIDENCE, Evidence
+from dataval.training.optimizers import is_own
 from dataval.training.plan import Plan
 from dataval.training.plan_arrays import (
+    OPTIONAL,
     check_former_plan,
     pack_plan,
     plan_names,
@@ -91,6 +93,12 @@ def pack(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Arrays]]:
         ``record``: the plan, weights and losses. ``states``: the kept states, array i of the state before
         update t under ``"t.i"``.
     """
+    if is_own(optimizer := run["training"].optimizer):
+        raise TypeError(
+            f"the run's optimizer is a {type(optimizer).__name__}, a class of your own, which can't be "
+            "saved: keep "
+            "the run in memory, or train it again"
+        )
     plan, signature, evidence = run["plan"], run["signature"], run["evidence"]
     document = {
         "training": run["training"].model_dump(mode="json"),
@@ -165,7 +173,7 @@ def _plan(manifest: _Manifest, record: Arrays) -> Plan:
     training, numbers = manifest.training, manifest.plan
     is_former = manifest.format < _FIRST_WITH_PASSES
     expected = {*_FORMER, *_SEEN} if is_former else plan_names(training) | {*_SEEN}
-    found = record.keys() - ({"draws", _MARGINS, *EVIDENCE} if not is_former else set())
+    found = record.keys() - ({*OPTIONAL, _MARGINS, *EVIDENCE} if not is_former else set())
     require(found == expected, f"its record holds {sorted(record)}, not {sorted(expected)}")
     for name in record.keys() & {*_SEEN, _MARGINS}:
         require(record[name].dtype == np.float64, f"{name} of its record has dtype {record[name].dtype}")

@@ -37,7 +37,10 @@ def warn_trained_before(program: Program, losses: NDArray[np.floating], loss: st
     constant = _CONSTANTS.get(loss)
     if constant is None or counted.sum() < _FEWEST:
         return
-    found, best = float(losses[counted].mean()), constant(program.data.targets[batch][counted])
+    targets = program.data.take(batch[counted]).targets
+    if not isinstance(targets, np.ndarray):
+        return
+    found, best = float(losses[counted].mean()), constant(targets)
     if found < _SHARE * best:
         warnings.warn(
             f"the model looks trained: before the first update its loss was {found:.2g}, that of the best "

@@ -1,4 +1,4 @@
-"""One update of parameters and slots by a gradient, and its pullback: the optimizer under a run's hyperparameters."""
+"""One update of parameters and slots by a gradient under a run's hyperparameters, and its pullback."""
 
 from __future__ import annotations
 
@@ -51,13 +51,16 @@ class Update:
 
     def __call__(self, parameters: Array, slots: Slots, gradient: Array, step: int) -> tuple[Array, Slots]:
         """Return the parameters and slots after update number `step`."""
-        mask = self._mask(step)
-        gradient = self._clipped(_where(mask, gradient))
-        after, slots_after = self.optimizer.update(parameters, slots, gradient, self.factors(step))
+        mask, used = self._mask(step), self.used(gradient, step)
+        after, slots_after = self.optimizer.update(parameters, slots, used, self.factors(step))
         if mask is None:
             return after, slots_after
         held = [_where(mask, new, old) for new, old in zip(slots_after, slots, strict=True)]
         return _where(mask, after, parameters), tuple(held)
+
+    def used(self, gradient: Array, step: int) -> Array:
+        """Return the gradient as the optimizer gets it: clipped, and 0 where parameters are frozen."""
+        return self._clipped(_where(self._mask(step), gradient))
 
     def vjp(
         self,

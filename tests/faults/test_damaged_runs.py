@@ -111,12 +111,14 @@ ENTRIES = [
     {"format": "2"},
     {"training": {"epochs": -1}},
     {"training": None},
-    {"plan": {"batch_size": 6, "n_samples": 21, "steps_per_epoch": 4}},
-    {"plan": {"batch_size": 0, "n_samples": 20, "steps_per_epoch": 4}},
-    {"plan": {"batch_size": 6, "n_samples": 20, "steps_per_epoch": 0}},
-    {"plan": {"batch_size": 6, "n_samples": 20, "steps_per_epoch": 10**30}},
-    {"plan": {"batch_size": 6, "n_samples": 20, "steps_per_epoch": 3}},
-    {"plan": {"batch_size": 6.0, "n_samples": 20, "steps_per_epoch": 4}},
+    {"plan": {"batch_size": 6, "n_samples": 21}},
+    {"plan": {"batch_size": 0, "n_samples": 20}},
+    {"plan": {"batch_size": 6, "n_samples": 10**30}},
+    {"plan": {"batch_size": 6.0, "n_samples": 20}},
+    {"origin": "somewhere"},
+    {"marks": {"best": 13}},
+    {"marks": {"best": -1}},
+    {"notes": [1]},
     {"policy": {"every": 0}},
     {"n_completed": 11},
     {"n_completed": -1},
@@ -199,9 +201,6 @@ ARRAYS = {
     "offsets start late": changed("offsets", put(0, 1)),
     "offsets end late": changed("offsets", put(-1, 61)),
     "offsets cut": changed("offsets", lambda a: a[:-1]),
-    "learning rate NaN": changed("learning_rates", put(2, np.nan)),
-    "learning rate negative": changed("learning_rates", put(2, -0.1)),
-    "learning rates cut": changed("learning_rates", lambda a: a[:-1]),
     "seed negative": changed("seeds", put(0, -1)),
     "seeds cut": changed("seeds", lambda a: a[:-1]),
     "weight NaN": changed("weights", put(0, np.nan)),
@@ -216,7 +215,28 @@ ARRAYS = {
     "state without slot": without("states", "12.1"),
     "record without seeds": without("record", "seeds"),
 }
+OF_FORMAT_3 = {
+    "learning rate NaN": changed("hyperparameter_learning_rate", put((2, 0), np.nan)),
+    "momentum negative": changed("hyperparameter_momentum", put((2, 0), -0.1)),
+    "learning rates cut": changed("hyperparameter_learning_rate", lambda a: a[:-1]),
+    "coefficient NaN": changed("coefficients", put(0, np.nan)),
+    "coefficients cut": changed("coefficients", lambda a: a[:-1]),
+    "updates end late": changed("steps", put(-1, 13)),
+    "an update without a pass": changed("steps", put(3, 2)),
+    "epochs fall": changed("epochs", put(-1, 0)),
+    "more epochs": changed("epochs", put(-1, 7)),
+    "counts negative": changed("counts", put((0, 0), -1)),
+    "counts of floats": changed("counts", lambda a: a.astype(float)),
+    "active cut": changed("active", lambda a: a[:-1]),
+    "groups that there are not": changed("groups", lambda a: np.array([3])),
+    "draws cut": lambda arrays: arrays["record"].update(draws=np.zeros(3, dtype=np.int64)),
+    "digests cut": lambda arrays: arrays["record"].update(digests=np.zeros(3, dtype=np.int64)),
+    "an array of no meaning": lambda arrays: arrays["record"].update(more=np.zeros(3)),
+}
 OF_FORMAT_1 = {
+    "learning rate NaN": changed("learning_rates", put(2, np.nan)),
+    "learning rate negative": changed("learning_rates", put(2, -0.1)),
+    "learning rates cut": changed("learning_rates", lambda a: a[:-1]),
     "a sample twice in an epoch": changed("order", lambda a: put(0, a[1])(a)),
     "other batches": changed("offsets", lambda a: put(1, 5)(a)),
     "another learning rate": changed("learning_rates", put(3, 0.2)),
@@ -224,7 +244,7 @@ OF_FORMAT_1 = {
 }
 
 
-@pytest.mark.parametrize("change", ARRAYS.values(), ids=ARRAYS)
+@pytest.mark.parametrize("change", (ARRAYS | OF_FORMAT_3).values(), ids=ARRAYS | OF_FORMAT_3)
 def test_arrays_that_make_no_sense(run, tmp_path, change):
     """Written with their digests, as a faulty program would."""
     document, arrays = pack(vars(run))

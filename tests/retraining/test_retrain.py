@@ -75,13 +75,15 @@ def test_runs_that_part_late_equal_training_one_by_one(zoo, model, optimizer):
 def test_runs_are_one_until_they_part(zoo, monkeypatch):
     """Not on TensorFlow, which would have to compile its functions for every number of models."""
     replay, objective = prepared(zoo)
-    sizes, advance = [], retraining.advance
+    sizes, make = [], retraining.make_ensemble
 
-    def counted(ensemble, program, step):
-        sizes.append(ensemble.size)
-        advance(ensemble, program, step)
+    def counting(*arguments):
+        ensemble = make(*arguments)
+        step_of = ensemble.step
+        ensemble.step = lambda *now: sizes.append(ensemble.size) or step_of(*now)
+        return ensemble
 
-    monkeypatch.setattr(retraining, "advance", counted)
+    monkeypatch.setattr(retraining, "make_ensemble", counting)
     weights, plan = leave_outs(replay), replay.program.plan
     retrained(replay, objective, weights, group_size=100)
     seen = [

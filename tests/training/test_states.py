@@ -229,6 +229,12 @@ def test_states_are_no_run_to_go_on_with(zoo):
     case = known(zoo)
     with pytest.raises(RunMismatchError, match="resume needs the start and every update"):
         case.learner.train(*case.samples, resume=case.adopted())
+    replay = case.learner.replay(*case.samples, case.adopted())
+    for walk in (replay.forward, replay.backward):
+        with pytest.raises(RunMismatchError, match="what is asked needs the start and every update"):
+            next(walk())
+    with pytest.raises(RunMismatchError, match="what is asked needs the start"):
+        replay.at(0)
 
 
 def test_a_builder_has_no_trained_model(zoo):

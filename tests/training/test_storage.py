@@ -68,6 +68,7 @@ def test_writes_a_readable_manifest_and_safetensors_only(run, tmp_path):
     assert manifest["training"]["optimizer"] == {
         "name": "sgd",
         "learning_rate": 0.1,
+        "groups": [],
         "momentum": 0.9,
         "dampening": 0.0,
         "nesterov": False,
@@ -151,8 +152,8 @@ def test_a_folder_without_a_run(tmp_path):
 
 
 def test_a_newer_format_asks_for_an_upgrade(run, tmp_path):
-    manifest = edit(run.save(tmp_path / "run"), format=3)
-    with pytest.raises(ValueError, match=r"has format 3, this version of dataval reads up to 2: upgrade"):
+    manifest = edit(run.save(tmp_path / "run"), format=4)
+    with pytest.raises(ValueError, match=r"has format 4, this version of dataval reads up to 3: upgrade"):
         dv.TrainingRun.load(manifest.parent)
 
 

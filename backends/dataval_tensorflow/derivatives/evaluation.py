@@ -116,7 +116,7 @@ class TensorFlowObjective(Objective):
     def _rows_together(
         self, over: OverRows, parameters: tf.Tensor, buffers: tf.Tensor, inputs: Any, targets: tf.Tensor
     ) -> Any:
-        selection = tf.eye(targets.shape[0], dtype=parameters.dtype)
+        selection = tf.eye(len(Batch(inputs, targets)), dtype=parameters.dtype)
         return jacobian_rows(over, self._at, [parameters, buffers], Batch(inputs, targets), selection)
 
     def _at(self, point: list[tf.Tensor], batch: Batch) -> tf.Tensor:

@@ -14,7 +14,7 @@ from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
 from tensorflow.python.eager import context
 
-__all__ = ["generator_state", "layer_state", "seeded"]
+__all__ = ["drawn_state", "generator_state", "layer_state", "seeded"]
 
 _SPREAD = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: multiples of it are spread evenly over 64 bits
 
@@ -39,6 +39,11 @@ def seeded(seed: int) -> Iterator[None]:
         for key in ("_seed", "_rng"):
             eager.pop(key, None)
         eager.update(before)
+
+
+def drawn_state() -> str:
+    """Return the state of the generator that operations without a seed draw theirs from."""
+    return repr(getattr(vars(context.context()).get("_rng"), "getstate", str)())
 
 
 def layer_state(seed: tf.Tensor, index: int, dtype: tf.DType) -> tf.Tensor:

@@ -44,7 +44,7 @@ class FunctionalModel:
         outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self.device = device
-        self._read = outputs or _as_it_is
+        self.read = outputs or _as_it_is
         self.module = module.to(device)
         selected = select_parameters(self.module, params)
         self.module.requires_grad_(False)
@@ -119,7 +119,7 @@ class FunctionalModel:
         moved = self.layout.named(self.parameters * 1.01 + 0.01 * noise.to(self.parameters))
         where = next(original.parameters()).device
         with torch.no_grad(), seeded(0, self.device), moved_in_place(original, moved):
-            in_place = self._read(batch.map(lambda leaf: leaf.clone().to(where)).call(original))
+            in_place = self.read(batch.map(lambda leaf: leaf.clone().to(where)).call(original))
         with torch.no_grad(), seeded(0, self.device):
             substituted = self._run(moved, self._fresh_buffers(), batch, training=True)[0]
         check_moved(in_place, substituted, groups)
@@ -156,7 +156,7 @@ class FunctionalModel:
         """Return the outputs of a module like this, a copy of which is called on the model's device."""
         alone = copy.deepcopy(module).to(self.device)
         with seeded(0, self.device):
-            return self._read(batch.map(torch.clone).call(alone))
+            return self.read(batch.map(torch.clone).call(alone))
 
     def export(self, parameters: Tensor, buffers: Tensor, module: nn.Module) -> nn.Module:
         """Write parameters and buffers into `module`, a fresh copy of the caller's."""
@@ -180,7 +180,7 @@ class FunctionalModel:
         self._updates.clear()
         self._places.put(parameters)
         self._places.put(buffers)
-        outputs = self._read((batch.map(torch.clone) if self._writes_inputs else batch).call(self.module))
+        outputs = self.read((batch.map(torch.clone) if self._writes_inputs else batch).call(self.module))
         updates = self._updates
         after = {name: updates[name] if name in updates else self._places.get(name) for name in buffers}
         updates.clear()

@@ -8,21 +8,30 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-__all__ = ["generator_states", "seeded"]
+__all__ = ["generator_states", "put_back", "seed_all", "seeded"]
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators that layers such as dropout draw from; restore them on leaving."""
-    generators = _generators(device)
-    states = [generator.get_state() for generator in generators]
+    states = generator_states(device)
     try:
-        for generator in generators:
-            generator.manual_seed(seed)
+        seed_all(seed, device)
         yield
     finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
+        put_back(states, device)
+
+
+def seed_all(seed: int, device: torch.device) -> None:
+    """Seed the generators that layers on a device draw from."""
+    for generator in _generators(device):
+        generator.manual_seed(seed)
+
+
+def put_back(states: list[Tensor], device: torch.device) -> None:
+    """Restore generators to what `generator_states` returned."""
+    for generator, state in zip(_generators(device), states, strict=True):
+        generator.set_state(state)
 
 
 def generator_states(device: torch.device) -> list[Tensor]:

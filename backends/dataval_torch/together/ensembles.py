@@ -45,9 +45,7 @@ class TorchEnsemble(Ensemble):
         How many members there may be.
     """
 
-    def __init__(
-        self, loss: TorchLoss, optimizer: Optimizer, start: State, capacity: int
-    ) -> None:
+    def __init__(self, loss: TorchLoss, optimizer: Optimizer, start: State, capacity: int) -> None:
         self._loss, self._layout, self._optimizer = loss, loss.model.layout, optimizer
         self._all_parameters = self._rows(start.parameters, capacity)
         self._all_slots = [self._rows(slot, capacity) for slot in start.slots]

@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataval.training.optimizers.base import Array, Factors, Optimizer, Slots, is_zero
+from dataval.training.optimizers.base import TINY, Array, Betas, Factors, Optimizer, Slots, effective, is_zero
 
-__all__ = ["Adam", "AdamW"]
-
-_TINY = 1e-30  # keeps 0 / sqrt(0) at 0: a parameter that never had a gradient has no derivative here
+__all__ = ["Adam", "AdamFamily", "AdamW", "moments", "moments_vjp"]
 
 
-class _AdamFamily(Optimizer):
+class AdamFamily(Optimizer):
     """What Adam and AdamW share."""
 
     learning_rate: float = Field(default=1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
 
     momentum_name: ClassVar[str] = "beta1"
     hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Refuse decay rates outside [0, 1)."""
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
-
-    @property
-    def beta1(self) -> float:
-        """Decay rate of the first moment."""
-        return self.betas[0]
-
-    @property
-    def beta2(self) -> float:
-        """Decay rate of the second moment."""
-        return self.betas[1]
 
     @property
     def n_slots(self) -> int:
@@ -50,7 +33,7 @@ class _AdamFamily(Optimizer):
     def factors(self, of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
         """Return the shares of old and new in the moments, the corrected rate, and both kinds of decay."""
         rate, decay, number = of["learning_rate"], of["weight_decay"], of["count"] + 1
-        is_coupled = not self.decoupled
+        is_coupled = not self.is_decoupled
         return {
             "old1": of["beta1"],
             "new1": 1 - of["beta1"],
@@ -63,11 +46,9 @@ class _AdamFamily(Optimizer):
             "keep": 1 - rate * decay * (not is_coupled),
         }
 
-    def update(
-        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
-    ) -> tuple[Array, Slots]:
+    def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
-        mean, square = _moments(slots, _effective(parameters, gradient, factors), factors)
+        mean, square = moments(slots, effective(parameters, gradient, factors.decay), factors)
         direction = mean / (square**0.5 / factors.correction + factors.epsilon)
         return factors.keep * parameters - factors.rate * direction, (mean, square)
 
@@ -81,31 +62,34 @@ class _AdamFamily(Optimizer):
         factors: Factors,
     ) -> tuple[Array, Slots, Array]:
         """Pull a cotangent back through `update`."""
-        effective = _effective(parameters, gradient, factors)
-        mean, square = _moments(slots, effective, factors)
+        gradient = effective(parameters, gradient, factors.decay)
+        mean, square = moments(slots, gradient, factors)
         root = square**0.5
         denominator = root / factors.correction + factors.epsilon
         direction_bar = -factors.rate * parameters_bar / denominator
         mean_bar = slots_bar[0] + direction_bar
         root_bar = -direction_bar * mean / denominator / factors.correction
-        square_bar = slots_bar[1] + 0.5 * root_bar / (root + _TINY)
-        gradient_bar = factors.new1 * mean_bar + 2 * factors.new2 * effective * square_bar
+        square_bar = slots_bar[1] + 0.5 * root_bar / (root + TINY)
+        before, gradient_bar = moments_vjp(mean_bar, square_bar, gradient, factors)
         parameters_bar = factors.keep * parameters_bar
         if not is_zero(factors.decay):
             parameters_bar = parameters_bar + factors.decay * gradient_bar
-        return parameters_bar, (factors.old1 * mean_bar, factors.old2 * square_bar), gradient_bar
+        return parameters_bar, before, gradient_bar
 
 
-def _effective(parameters: Array, gradient: Array, factors: Factors) -> Array:
-    return gradient if is_zero(factors.decay) else gradient + factors.decay * parameters
-
-
-def _moments(slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Array]:
+def moments(slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Array]:
+    """Return the first and second moment after a gradient."""
     mean = factors.old1 * slots[0] + factors.new1 * gradient
     return mean, factors.old2 * slots[1] + factors.new2 * gradient * gradient
 
 
-class Adam(_AdamFamily):
+def moments_vjp(mean_bar: Array, square_bar: Array, gradient: Array, factors: Factors) -> tuple[Slots, Array]:
+    """Pull cotangents back through `moments`, to the slots and the gradient."""
+    gradient_bar = factors.new1 * mean_bar + 2 * factors.new2 * gradient * square_bar
+    return (factors.old1 * mean_bar, factors.old2 * square_bar), gradient_bar
+
+
+class Adam(AdamFamily):
     r"""Adam, with coupled weight decay as in ``torch.optim.Adam``.
 
     .. math::
@@ -134,7 +118,7 @@ class Adam(_AdamFamily):
     decoupled: ClassVar[bool] = False
 
 
-class AdamW(_AdamFamily):
+class AdamW(AdamFamily):
     r"""Adam with decoupled weight decay, as in ``torch.optim.AdamW``.
 
     As `Adam` on the bare gradient, with :math:`\theta` first shrunk by :math:`1 - \eta\lambda`.

@@ -17,7 +17,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dataval.options import Options
 
-__all__ = ["Array", "Factors", "Optimizer", "ParameterGroup", "Slots", "is_zero"]
+__all__ = ["TINY", "Array", "Betas", "Factors", "Optimizer", "ParameterGroup", "Slots", "effective", "is_zero"]
+
+TINY = 1e-30
+"""Keeps 0 / sqrt(0) at 0: a parameter that never had a gradient has no derivative here."""
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Share, Share]
+"""Decay rates of two moving averages, each in [0, 1)."""
 
 Array = Any
 Slots = tuple[Array, ...]
@@ -56,7 +63,8 @@ class Optimizer(Options, ABC):
     """One optimizer's hyperparameters, its update and the update's derivative.
 
     An optimizer is a frozen value: it keeps no state between updates. The state of a run is the pair
-    (parameters, slots), and ``update`` maps it and a gradient to the next pair, given the factors of the update.
+    (parameters, slots), and ``update`` maps it and a gradient to the next pair, given the factors of the
+    update.
 
     Subclasses name their `hyperparameters`, turn those of one update into the numbers that its arithmetic
     needs (`factors`), and implement `update` and `update_vjp`. `dataval.testing.check_optimizer` holds a new
@@ -84,7 +92,7 @@ class Optimizer(Options, ABC):
     """
 
     decoupled: ClassVar[bool] = False
-    """Whether weight decay shrinks the parameters themselves: then it is not part of what training minimises."""
+    """Whether weight decay shrinks the parameters themselves: then it is no part of what is minimised."""
 
     hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay")
     """Names of the numbers that may differ by group and change from update to update."""
@@ -101,6 +109,27 @@ class Optimizer(Options, ABC):
     @abstractmethod
     def n_slots(self) -> int:
         """Number of slot vectors, each of the parameters' shape (momentum: 1, Adam: 2)."""
+
+    @property
+    def is_decoupled(self) -> bool:
+        """Whether weight decay shrinks the parameters themselves, and is no part of what training minimises."""
+        return self.decoupled
+
+    @property
+    def has_momentum(self) -> bool:
+        """Whether some group has a momentum above 0."""
+        own = getattr(self, "momentum", 0.0)
+        return any([own, *(dict(group.settings).get("momentum", 0.0) for group in self.groups)])
+
+    @property
+    def beta1(self) -> float:
+        """The first of `betas`, where there are any."""
+        return float(self.betas[0])  # type: ignore[attr-defined]
+
+    @property
+    def beta2(self) -> float:
+        """The second of them."""
+        return float(self.betas[1])  # type: ignore[attr-defined]
 
     def constants(self) -> dict[str, float]:
         """Return the hyperparameters as the options give them, by name."""
@@ -138,10 +167,12 @@ class Optimizer(Options, ABC):
         """Return the slots before the first update: zeros in the parameters' shape."""
         return tuple(parameters * 0 for _ in range(self.n_slots))
 
+    def zero_slots(self, parameters: Array) -> Slots:
+        """Return a cotangent of the slots that is 0."""
+        return tuple(parameters * 0 for _ in range(self.n_slots))
+
     @abstractmethod
-    def update(
-        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
-    ) -> tuple[Array, Slots]:
+    def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
 
     @abstractmethod
@@ -181,6 +212,11 @@ class Optimizer(Options, ABC):
                 f"choose among {', '.join(sorted(known))}"
             )
         return settings
+
+
+def effective(parameters: Array, gradient: Array, decay: Factors) -> Array:
+    """Return a gradient with coupled weight decay."""
+    return gradient if is_zero(decay) else gradient + decay * parameters
 
 
 def is_zero(factor: Factors) -> bool:

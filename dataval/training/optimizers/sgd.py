@@ -61,8 +61,7 @@ class SGD(Optimizer):
     @property
     def n_slots(self) -> int:
         """One momentum buffer, or none without momentum."""
-        momenta = [self.momentum, *(dict(group.settings).get("momentum", 0.0) for group in self.groups)]
-        return 1 if any(momenta) else 0
+        return int(self.has_momentum)
 
     def factors(self, of: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
         """Return rate, decay, momentum, and the share of the gradient in the momentum buffer."""
@@ -74,9 +73,7 @@ class SGD(Optimizer):
             "share": share,
         }
 
-    def update(
-        self, parameters: Array, slots: Slots, gradient: Array, factors: Factors
-    ) -> tuple[Array, Slots]:
+    def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
         if not is_zero(factors.decay):
             gradient = gradient + factors.decay * parameters

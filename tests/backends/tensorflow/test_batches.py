@@ -14,7 +14,7 @@ X, Y = features(8)
 
 
 def batches(inputs, targets=Y):
-    return TensorFlowBatches(Data(inputs, targets), "/CPU:0", tf.float64, tf.int64)
+    return TensorFlowBatches(Data(inputs, targets), "/CPU:0", tf.float64, lambda leaf: tf.int64)
 
 
 @pytest.mark.parametrize(

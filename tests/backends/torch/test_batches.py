@@ -15,7 +15,7 @@ X, Y = features(8)
 
 
 def batches(inputs, targets=Y, dtype=torch.float64):
-    return TorchBatches(Data(inputs, targets), CPU, dtype, torch.int64)
+    return TorchBatches(Data(inputs, targets), CPU, dtype, lambda leaf: torch.int64)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ __all__ = ["CALLS", "EXEMPT"]
 CALLS = OPTIONS | LEARNERS | METHODS | EVALUATION | NOISE | DATASETS | FILES
 
 EXEMPT = {
+    "ImageFolder",
     "ApproximationError",
     "Interval",
     "LeaveOneOutAgreement",

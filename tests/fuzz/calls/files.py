@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import dataval as dv
 from tests.fuzz import values as v
@@ -24,6 +25,14 @@ from tests.fuzz.values import but
 def comparison() -> dv.evaluation.Comparison:
     """Return a comparison of given values with labels that are known to be wrong."""
     return dv.compare({"a": VALUES}, X, Y, X, Y, is_noisy=MASK, n_bootstrap=0, progress=False)
+
+
+def pictures() -> Path:
+    """Return a folder of one class that holds one image's name."""
+    where = folder() / "cat"
+    where.mkdir()
+    (where / "1.png").touch()
+    return where.parent
 
 
 FILES = {
@@ -51,6 +60,17 @@ FILES = {
         {"path": lambda: truth().save(folder() / "a.npz")},
         {
             "path": FOLDER | {"nowhere": "nowhere"},
+        },
+        PLACE,
+    ),
+    "image_folder": Call(
+        dv.datasets.image_folder,
+        {"path": lambda: pictures()},
+        {
+            "path": but(FOLDER, "a file") | {"nowhere": "nowhere"},
+            "size": but(v.NO_COUNT, "a tuple") | {"three sides": (1, 2, 3)},
+            "mode": v.NO_NAME | {"None": None},
+            "channels": v.NO_NAME | {"None": None},
         },
         PLACE,
     ),

@@ -72,7 +72,9 @@ def test_a_parameter_without_gradient_stays_finite(case, dtype):
     zero, bar = np.zeros(3, dtype), np.ones(3, dtype)
     for step in (0, 1, 100):
         parameters, slots = optimizer.update(zero, (zero, zero), zero, optimizer.at(step, learning_rate=0.01))
-        found = optimizer.update_vjp(bar, (bar, bar), zero, (zero, zero), zero, optimizer.at(step, learning_rate=0.01))
+        found = optimizer.update_vjp(
+            bar, (bar, bar), zero, (zero, zero), zero, optimizer.at(step, learning_rate=0.01)
+        )
         for array in (parameters, *slots, found[0], *found[1], found[2]):
             assert np.isfinite(array).all()
             assert array.dtype == dtype
@@ -94,7 +96,9 @@ def test_derivative_of_the_first_update_at_a_zero_gradient():
     """There, theta' = theta - eta g / (|g| + eps), whose derivative in g at 0 is -eta / eps."""
     optimizer = Adam(learning_rate=0.01, epsilon=1e-3)
     zero = np.zeros(1)
-    gradient_bar = optimizer.update_vjp(np.ones(1), (zero, zero), zero, (zero, zero), zero, optimizer.at(0, learning_rate=0.01))[2]
+    gradient_bar = optimizer.update_vjp(
+        np.ones(1), (zero, zero), zero, (zero, zero), zero, optimizer.at(0, learning_rate=0.01)
+    )[2]
     np.testing.assert_allclose(gradient_bar, -0.01 / 1e-3, rtol=1e-12)  # a few roundings
 
 
@@ -104,8 +108,8 @@ def test_derivative_of_the_first_update_at_a_zero_gradient():
     [
         ({"learning_rate": -1e-3}, "learning_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
-        ({"betas": (0.9, 1.0)}, r"betas must lie in \[0, 1\)"),
-        ({"betas": (-0.1, 0.9)}, r"betas must lie in \[0, 1\)"),
+        ({"betas": (0.9, 1.0)}, "betas"),
+        ({"betas": (-0.1, 0.9)}, "betas"),
         ({"betas": (float("nan"), 0.9)}, "betas"),
         ({"betas": (0.9,)}, "betas"),
         ({"epsilon": 0.0}, "epsilon"),

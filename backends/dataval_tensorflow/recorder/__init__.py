@@ -1,0 +1,5 @@
+"""Recording a Keras ``fit`` that is the user's own."""
+
+from dataval_tensorflow.recorder.recorder import Recorder
+
+__all__ = ["Recorder"]

@@ -1,0 +1,343 @@
+"""One recording on its way: passes and updates as the hooks report them, noted on the tape and proved."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dataval import Learner, TrainingRun
+from dataval.backend.losses import describe_loss
+from dataval.data import Data, first_leaf, map_leaves, to_numpy
+from dataval.errors import InvalidDataError, RecordingWarning
+from dataval.training.checkpoints import Checkpoints
+from dataval.training.evidence import digest_of
+from dataval.training.program import State
+from dataval.training.prover import Observed, ObservedPass, Prover, tolerance_of
+from dataval.training.tape import NotedPass, Setting, Tape
+from dataval_torch.backend import TorchBackend
+from dataval_torch.batches import Batch
+from dataval_torch.losses import target_dtype
+from dataval_torch.model.randomness import generator_states, put_back, seed_all
+from dataval_torch.recorder.coefficients import Coefficients, measure
+from dataval_torch.recorder.loader import NotedBatch
+from dataval_torch.recorder.optimizers import Watched, flat
+from dataval_torch.recorder.passes import Pass, PassWatch, batch_of
+
+__all__ = ["Session"]
+
+_N_EXAMPLES = 4
+_N_FIRST = 3  # updates at the start that are proved
+_N_OF_KIND = 2  # updates of each combination of pass sizes that are
+
+
+class Session:
+    """What happens between the first line of a recording and the last.
+
+    Parameters
+    ----------
+    net : Module
+    watched : Watched
+        The optimizer.
+    learner : Learner
+        Of a copy of the module.
+    split : callable
+        Returns inputs and targets of what a loader yields.
+    clip_norm : float or None
+    scaler : GradScaler or None
+    policy : Checkpoints
+    proved : float
+        Share of updates that are proved at random.
+    rng : numpy.random.Generator
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        watched: Watched,
+        learner: Learner,
+        *,
+        split: Callable[[Any], tuple[Any, Any]],
+        clip_norm: float | None,
+        scaler: Any,
+        policy: Checkpoints,
+        proved: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self._net, self._watched, self._learner, self._split = net, watched, learner, split
+        self._clip_norm, self._scaler, self._policy, self._proved = clip_norm, scaler, policy, proved
+        self._rng = rng
+        self._noted: NotedBatch | None = None
+        self._epoch = self._proved_epoch = -1
+        self._pending: list[Pass] = []
+        self._kinds: Counter[tuple[int, ...]] = Counter()
+        self._tape: Tape | None = None
+        self._seen: tuple[list[Pass], list[Coefficients], Setting, State, Tensor | None] | None = None
+        self._random_state: list[Tensor] | None = None
+        self._watch = PassWatch(net, self._begin, self._end, self._read)
+        optimizer = watched.optimizer
+        self._hooks = [
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        ]
+
+    def next(self, noted: NotedBatch | None, epoch: int) -> None:
+        """Say which samples the next pass is of."""
+        self._noted, self._epoch = noted, epoch
+
+    def mark(self, name: str) -> None:
+        """Give the present moment a name."""
+        if self._tape is None or not self._tape.n_updates:
+            raise InvalidDataError(f"mark({name!r}) comes before the first update")
+        self._tape.mark(name)
+
+    def stop(self) -> None:
+        """Take the hooks off."""
+        self._watch.remove()
+        for hook in self._hooks:
+            hook.remove()
+
+    def run(self, n_samples: int) -> TrainingRun:
+        """Return what was recorded."""
+        if self._tape is None:
+            raise InvalidDataError(
+                "no forward pass was recorded: take the batches from recorder.batches(loader), and call the "
+                "very module and optimizer that the recorder was given"
+            )
+        self._check_unchanged()
+        loss = describe_loss(self._learner.loss, self._learner.outputs)
+        backend = self._backend
+        return self._tape.finish(
+            n_samples,
+            backend=backend.name,
+            loss=loss,
+            environment=backend.environment,
+            clip_norm=self._clip_norm,
+        )
+
+    # ------------------------------------------------------------------ passes
+
+    def _read(self, returned: Any) -> Any:
+        return self._backend.model.read(returned)
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Pass | None:
+        """Take a training pass down, and set its seed."""
+        if self._noted is None:
+            return None
+        inputs, targets = self._split(self._noted.item)
+        known = set(inputs) if isinstance(inputs, dict) else None
+        batch = batch_of(args, kwargs, targets, known)
+        if self._tape is None:
+            self._start(batch)
+        batch = self._converted(batch)
+        self._check_call(batch, inputs)
+        self._drop_zeroed()
+        seed = int(self._rng.integers(0, 2**62))
+        if self._backend.model.is_stochastic:
+            device = self._backend.model.device
+            self._random_state = generator_states(device)
+            seed_all(seed, device)
+        return Pass(self._noted, batch, seed, self._buffers())
+
+    def _end(self, current: Pass) -> None:
+        if self._random_state is not None:
+            put_back(self._random_state, self._backend.model.device)
+            self._random_state = None
+        self._pending.append(current)
+
+    def _start(self, batch: Batch) -> None:
+        """Make a copy of the model work like ours, and take the first state down."""
+        twin, problem = self._learner.model, self._watched.problem
+        twin.load_state_dict(self._net.state_dict())
+        self._modes = [layer.training for layer in self._net.modules()]
+        for mine, mode in zip(twin.modules(), self._modes, strict=True):
+            mine.training = mode
+        few = batch.map(lambda leaf: leaf[:_N_EXAMPLES])
+        example = Data(*_numpy(few))
+        self._backend = TorchBackend.create(
+            twin,
+            self._learner.loss,
+            device=self._learner.device,
+            params=self._learner.params,
+            seed=0,
+            example=example,
+            outputs=self._learner.outputs,
+        )
+        self._watched.order([name for name, _ in self._backend.signature.parameters], self._net)
+        optimizer = self._watched.described()
+        self._n_slots = optimizer.n_slots
+        self._counts = self._watched.counts()
+        start = self._state()
+        self._tape = Tape(self._backend.signature, optimizer, start, self._counts, self._policy)
+        self._prover = Prover(self._backend, optimizer, self._clip_norm)
+        self._values = start.parameters
+        if problem is not None:
+            self._note(problem)
+
+    def _converted(self, batch: Batch) -> Batch:
+        dtype, loss = self._backend.model.dtype, self._learner.loss
+        inputs = Batch(batch.inputs, batch.targets).map(
+            lambda leaf: leaf.detach().to(dtype) if leaf.is_floating_point() else leaf
+        )
+        return Batch(inputs.inputs, self._converted_targets(batch.targets, loss, dtype))
+
+    def _converted_targets(self, targets: Any, loss: Any, dtype: torch.dtype) -> Any:
+        device = self._backend.model.device
+        return map_leaves(lambda leaf: leaf.to(device, target_dtype(loss, to_numpy(leaf[:1]), dtype)), targets)
+
+    def _check_call(self, batch: Batch, inputs: Any) -> None:
+        """Look at what would make a pass another one when it is done again."""
+        assert self._noted is not None
+        n = len(first_leaf(batch.inputs))
+        if n != len(self._noted.samples):
+            raise InvalidDataError(
+                f"the model is called with {n} samples, while the loader's batch has "
+                f"{len(self._noted.samples)}: "
+                "let the loader make batches as the model sees them, and accumulate over several"
+            )
+        if [layer.training for layer in self._net.modules()] != self._modes:
+            self._note("layers change between training and evaluation mode on the way")
+        device = self._backend.model.device.type
+        if torch.is_autocast_enabled(device):
+            self._note("the forward pass runs under autocast, whose rounding can't be differentiated exactly")
+
+    def _drop_zeroed(self) -> None:
+        """Forget what passes gave back where it was zeroed without a step, as a scaler's skipped step does."""
+        if not any(each.is_back for each in self._pending):
+            return
+        if all(p.grad is None or not p.grad.any() for p in self._watched.parameters):
+            for each in self._pending:
+                each.gradients = [None] * len(each.gradients)
+
+    # ----------------------------------------------------------------- updates
+
+    def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Take the update down: now, or where the step calls the loop's closure, after that."""
+        closures = [each for each in (*args, *kwargs.values()) if callable(each) and each is not optimizer]
+        if not closures:
+            self._take_down()
+            return None
+
+        def then_taken_down() -> Any:
+            found = closures[0]()
+            self._take_down()
+            return found
+
+        def wrapped(each: Any) -> Any:
+            return then_taken_down if each is closures[0] else each
+
+        return tuple(map(wrapped, args)), {key: wrapped(each) for key, each in kwargs.items()}
+
+    def _take_down(self) -> None:
+        """Take down what the optimizer is about to do."""
+        if self._tape is None:
+            return
+        self._check_unchanged()
+        passes = [each for each in self._pending if each.is_back or len(each.buffers)]
+        self._pending = []
+        if not passes:
+            self._note("the optimizer steps without a recorded pass: take every batch from recorder.batches")
+        found = [self._measured(each) for each in passes]
+        gradient = self._watched.gradient() if self._is_due(passes) else None
+        before = State(
+            self._values,
+            self._watched.slots(self._n_slots) if gradient is not None else (),
+            passes[0].buffers if passes else self._buffers(),
+        )
+        self._seen = passes, found, self._watched.setting(), before, gradient
+
+    def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._seen is None or self._tape is None:
+            return
+        (passes, found, setting, before, gradient), self._seen = self._seen, None
+        counts = self._counts
+        self._counts = [count + is_active for count, is_active in zip(counts, setting.active, strict=True)]
+        after = self._state()
+        self._values = after.parameters
+        noted = [_noted(each, c) for each, c in zip(passes, found, strict=True)]
+        if noted:
+            self._tape.add_update(noted, setting, self._epoch, after)
+            if gradient is not None:
+                again = [
+                    ObservedPass(each.batch, c.values, each.seed, each.buffers)
+                    for each, c in zip(passes, found, strict=True)
+                ]
+                self._prove(Observed(again, setting, counts, gradient, before, after))
+
+    def _measured(self, each: Pass) -> Coefficients:
+        """Find a pass's coefficients."""
+        targets = each.batch.targets
+        scale = 1.0 if self._scaler is None else float(self._scaler.get_scale())
+        found = measure(self._backend.per_sample, each.outputs, each.arrived(), targets, scale)
+        if found.residual > 10 * tolerance_of(to_numpy(self._values)):
+            self._note(
+                "the loop's loss is not a weighted sum of the losses that the recorder was given: what "
+                "reaches the "
+                f"outputs differs by {found.residual:.1e} (relative)"
+            )
+        return found
+
+    def _is_due(self, passes: list[Pass]) -> bool:
+        assert self._tape is not None
+        kind = tuple(len(each.noted.samples) for each in passes)
+        self._kinds[kind] += 1
+        is_new_epoch, self._proved_epoch = self._epoch != self._proved_epoch, self._epoch
+        is_drawn = bool(self._rng.random() < self._proved)
+        is_early = self._tape.n_updates < _N_FIRST or self._kinds[kind] <= _N_OF_KIND
+        return not self._tape.notes and (is_early or is_new_epoch or is_drawn)
+
+    def _prove(self, seen: Observed) -> None:
+        assert self._tape is not None
+        found = self._prover.prove(seen)
+        if isinstance(found, str):
+            self._note(found)
+        else:
+            self._tape.prove(found)
+
+    def _check_unchanged(self) -> None:
+        """Look whether parameters were written to since the last update."""
+        now = self._watched.values()
+        if not torch.equal(now, self._values):
+            assert self._tape is not None
+            self._note(self._prover.explain_change(self._values, now, self._tape.n_updates))
+            self._values = now
+
+    def _note(self, problem: str) -> None:
+        assert self._tape is not None
+        is_first = not self._tape.notes  # what follows from one cause is no other
+        if self._tape.note(problem) and is_first:
+            warnings.warn(
+                f"this loop can't be done again, values that need its updates will be refused: {problem}",
+                RecordingWarning,
+                stacklevel=4,
+            )
+
+    def _state(self) -> State:
+        return State(self._watched.values(), self._watched.slots(self._n_slots), self._buffers())
+
+    def _buffers(self) -> Tensor:
+        layout = self._backend.model.buffer_layout
+        own = dict(self._net.named_buffers()) if layout.names else {}
+        dtype = self._backend.model.dtype
+        found = [own[name].detach().to(dtype) for name in layout.names]
+        return flat(found) if found else torch.zeros(0, dtype=dtype, device=self._backend.model.device)
+
+
+def _noted(each: Pass, found: Coefficients) -> NotedPass:
+    return NotedPass(
+        each.noted.samples,
+        found.values,
+        to_numpy(found.losses).astype(np.float64),
+        each.seed,
+        digest_of(*each.batch.arrays()),
+        each.noted.draws,
+    )
+
+
+def _numpy(batch: Batch) -> tuple[Any, Any]:
+    return map_leaves(to_numpy, batch.inputs), map_leaves(to_numpy, batch.targets)

@@ -1,0 +1,59 @@
+"""A sweep that collects the derivative in the weight of every token's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataval.backend import TrainingLoss
+from dataval.training.program import State
+from dataval.training.replay import Replay
+
+__all__ = ["token_values"]
+
+
+def token_values(
+    replay: Replay,
+    cotangent: State,
+    tokens: TrainingLoss,
+    n_tokens: int,
+    *,
+    exact: bool,
+    tick: Callable[[], Any],
+) -> NDArray[np.float64]:
+    """Return minus the derivative in the weight of every token's loss, shape ``(N, L)``.
+
+    A sample's loss is the sum of its tokens', so that its value is the sum of theirs.
+
+    Parameters
+    ----------
+    replay : Replay
+        A finished run with its program.
+    cotangent : State
+        Of the last state.
+    tokens : TrainingLoss
+        Whose losses and slopes are ``(n, L)``: what each token contributes to its sample's loss.
+    n_tokens : int
+        L.
+    exact : bool
+        Whether the gradient's dependence on the parameters is followed.
+    tick : callable
+        Called after every update.
+    """
+    program, values = replay.program, np.zeros((replay.run.n_samples, n_tokens))
+    to_numpy, plan = program.backend.arrays.to_numpy, program.plan
+    for step, state in replay.backward():
+        along = program.direction(cotangent, state, step)
+        for number, buffers in zip(plan.passes(step), program.buffers(state, step), strict=True):
+            passes = program.passes
+            slopes = tokens.slope(state.parameters, buffers, passes.batch(number), along, passes.seed(number))
+            found = plan.pass_coefficients(number)[:, None] * to_numpy(slopes)
+            np.subtract.at(values, plan.samples(number), found)
+        cotangent = (
+            program.pullback(cotangent, state, step)[0] if exact else program.carried(cotangent, state, step)
+        )
+        tick()
+    return values

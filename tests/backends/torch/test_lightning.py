@@ -1,0 +1,124 @@
+"""Values through Lightning's Trainer, against finite differences of the user's script."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import dataval as dv
+from dataval.errors import InvalidDataError, InvalidModelError, RecordingWarning, RunMismatchError
+from dataval_torch import LightningRecorder
+from tests.backends.torch.user_loop import SAMPLES, X_VAL, Y_VAL, N, X, Y
+
+pl = pytest.importorskip("lightning.pytorch")
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers"),
+    pytest.mark.filterwarnings("ignore:The 'val_dataloader' does not have many workers"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+class Module(pl.LightningModule):
+    def __init__(self, weights=None, decay=0.0, manual=False):
+        super().__init__()
+        torch.manual_seed(3)
+        self.net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+        self.weights, self.decay = weights, decay
+        self.automatic_optimization = not manual
+
+    def training_step(self, batch, _):
+        x, y = batch
+        losses = nn.functional.cross_entropy(self.net(x), y, reduction="none")
+        if self.weights is None:
+            return losses.mean()
+        at = [int(np.flatnonzero((row.numpy() == X).all(1))[0]) for row in x]
+        return (losses * torch.tensor(self.weights[at])).mean()
+
+    def validation_step(self, batch, _):
+        x, y = batch
+        self.log("val_loss", nn.functional.cross_entropy(self.net(x), y))
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.parameters(), lr=0.02)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.03, total_steps=20)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_batch_end(self, *_):
+        if self.decay:
+            with torch.no_grad():
+                self.net[0].weight.mul_(1 - self.decay)
+
+
+def fit(module, folder, callbacks=(), **options):
+    generator = torch.Generator().manual_seed(1)
+    loader = DataLoader(TensorDataset(torch.tensor(X), torch.tensor(Y)), 6, shuffle=True, generator=generator)
+    validation = DataLoader(TensorDataset(torch.tensor(X_VAL), torch.tensor(Y_VAL)), 8)
+    settings = {"max_epochs": 3, "gradient_clip_val": 0.5, "enable_checkpointing": False} | options
+    trainer = pl.Trainer(
+        callbacks=list(callbacks),
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        default_root_dir=folder,
+        **settings,
+    )
+    trainer.fit(module, loader, validation)
+    return module
+
+
+def validation_loss(module):
+    with torch.no_grad():
+        return float(nn.functional.cross_entropy(module.net(torch.tensor(X_VAL)), torch.tensor(Y_VAL)))
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}], ids=["plain", "accumulated"])
+def test_values_equal_differences_of_the_script(tmp_path, options):
+    recorder = LightningRecorder()
+    fit(Module(), tmp_path, [recorder], **options)
+    run = recorder.finish()
+    assert run.evidence.grade == "rounding"
+    values = dv.HyDRA(recorder.learner, hessian=True).fit(X, Y, run=run).score(X_VAL, Y_VAL)[SAMPLES]
+    expected = []
+    for move in 1e-4 * np.eye(N)[SAMPLES]:
+        ends = [validation_loss(fit(Module(1 + sign * move), tmp_path, **options)) for sign in (-1, 1)]
+        expected.append((ends[0] - ends[1]) / 2e-4)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_recording_changes_nothing_and_the_best_is_marked(tmp_path):
+    recorder = LightningRecorder()
+    best = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, monitor="val_loss")
+    recorded = fit(Module(), tmp_path, [recorder, best], enable_checkpointing=True)
+    alone = fit(Module(), tmp_path)
+    for mine, theirs in zip(recorded.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    run = recorder.finish()
+    assert 0 < run.marks["best"] <= run.n_steps
+    kept = torch.load(best.best_model_path, weights_only=False)["state_dict"]
+    found = run.until("best").final.parameters
+    torch.testing.assert_close(found, torch.cat([p.reshape(-1) for p in kept.values()]), rtol=0, atol=0)
+
+
+def test_what_deviates_is_named_and_refused(tmp_path):
+    recorder = LightningRecorder()
+    with pytest.warns(RecordingWarning, match=r"weight were changed .* multiplied by 0\.99"):
+        fit(Module(decay=0.01), tmp_path, [recorder])
+    run = recorder.finish()
+    with pytest.raises(RunMismatchError, match=r"multiplied by 0\.99"):
+        dv.HyDRA(recorder.learner).fit(X, Y, run=run)
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(InvalidModelError, match="manual optimization"):
+        fit(Module(manual=True), tmp_path, [LightningRecorder()], gradient_clip_val=None)
+    with pytest.raises(InvalidDataError, match="nothing was recorded"):
+        LightningRecorder().finish()
