@@ -77,7 +77,7 @@ def _check_arrays(named: Named, free: Mapping[str, tuple[int, ...]], what: str) 
 
 def _check_fixed(named: Named, own: Named, what: str) -> None:
     """Raise where the state has other numbers in what is no part of the vector that a run moves."""
-    for name in own.keys() & named.keys():
+    for name in (name for name in own if name in named):
         array = own[name]
         if array.shape != named[name].shape or not _equal(named[name].astype(array.dtype), array):
             raise InvalidModelError(

@@ -199,10 +199,8 @@ class Learner(BaseEstimator):
         kept = read_states(backend, states)
         training = training_of_states(given, len(kept), n)
         names = [name for name, _ in backend.signature.parameters]
-        rates, size = (
-            as_rates(learning_rates, len(kept)),
-            given.batch_size if batch_size is None else batch_size,
-        )
+        rates = as_rates(learning_rates, len(kept))
+        size = given.batch_size if batch_size is None else batch_size
         plan = plan_of_states(training, names, n, rates, len(kept), size)
         program = Program(backend, data, training, plan, all_weights)
         run = self._run(program, dict(enumerate(kept, 1)), Checkpoints(every=1), logged[0])
