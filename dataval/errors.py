@@ -24,6 +24,7 @@ __all__ = [
     "RunMismatchError",
     "SolverDivergedError",
     "SolverWarning",
+    "TrainedModelWarning",
     "TrainingDivergedError",
     "TrainingInterrupted",
     "UnknownIdentityError",
@@ -126,6 +127,10 @@ class RecordingWarning(UserWarning):
 
 class RetrainingWarning(UserWarning):
     """Some retrainings failed: the values of their samples are NaN, all others are as asked."""
+
+
+class TrainedModelWarning(UserWarning):
+    """A model is trained further that looks trained already: ``learner.adopt(X, y)`` takes it as it is."""
 
 
 class UnusedParameterWarning(UserWarning):

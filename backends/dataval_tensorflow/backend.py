@@ -45,7 +45,7 @@ from dataval_tensorflow.model.layers import differentiable_operations, uses_oned
 from dataval_tensorflow.model.parameters import Named
 from dataval_tensorflow.model.randomness import drawn_state, seeded
 from dataval_tensorflow.model.settings import ignored_settings
-from dataval_tensorflow.model.states import read_state
+from dataval_tensorflow.model.states import arrays_in, arrays_of_caller
 from dataval_tensorflow.own_loss import check_own_loss
 
 __all__ = ["TensorFlowBackend"]
@@ -223,9 +223,13 @@ class TensorFlowBackend(Backend):
         """Return the model's own parameters and buffers."""
         return self.model.parameters, self.model.buffers
 
-    def read_state(self, given: Any, what: str) -> tuple[tf.Tensor, tf.Tensor]:
-        """Read a Keras model, or the list of its weights."""
-        return read_state(self.model, given, what)
+    def own_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the values of all variables of the model by name, but for random generators."""
+        return arrays_of_caller(self.model.caller, self.model.own)
+
+    def arrays_of(self, given: Any) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a model, a list of weights, or a file with them."""
+        return arrays_in(given, self.model.caller, self.model.own)
 
     def export(self, parameters: tf.Tensor, buffers: tf.Tensor) -> Any:
         """Return a copy of the caller's model with these values."""

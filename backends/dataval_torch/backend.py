@@ -42,7 +42,7 @@ from dataval_torch.model.functional import FunctionalModel, choose_device, own_m
 from dataval_torch.model.layers import own_modes, own_settings, under_own_settings
 from dataval_torch.model.randomness import seeded
 from dataval_torch.model.settings import ignored_settings
-from dataval_torch.model.states import read_state
+from dataval_torch.model.states import arrays_in, arrays_of_module
 from dataval_torch.own_loss import check_own_loss, free_leaves, tensors_of
 from dataval_torch.together.activations import counted_activations
 
@@ -188,9 +188,13 @@ class TorchBackend(Backend):
         """Return the module's own parameters and buffers."""
         return self.model.parameters.clone(), self.model.buffers.clone()
 
-    def read_state(self, given: Any, what: str) -> tuple[Tensor, Tensor]:
-        """Read a module, a state dict, or a file that holds one."""
-        return read_state(self.model, given, what)
+    def own_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all parameters and buffers of the caller's module by name."""
+        return arrays_of_module(self._given[0])
+
+    def arrays_of(self, given: Any) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a module, a state_dict, or a file with one."""
+        return arrays_in(given, self._given[0])
 
     def export(self, parameters: Tensor, buffers: Tensor) -> nn.Module:
         """Return a copy of the caller's module with these values."""

@@ -35,7 +35,7 @@ All results are detached from the framework's differentiation, in the parameters
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -46,8 +46,8 @@ from numpy.typing import NDArray
 from dataval.backend.arrays import Array, Arrays
 from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
+from dataval.checks import described
 from dataval.data import Data, Samples
-from dataval.errors import InvalidModelError
 
 __all__ = [
     "Backend",
@@ -380,22 +380,37 @@ class Backend(ABC):
     def initial(self) -> tuple[Array, Array]:
         """Return the model's own parameters ``(P,)`` and buffers ``(S,)``, which a run starts from."""
 
-    def read_state(self, given: Any, what: str) -> tuple[Array, Array]:
-        """Return the parameters ``(P,)`` and buffers ``(S,)`` of a model, or of what keeps its values.
+    def own_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all arrays of the model by name: those of the `signature`, and those that are not trained."""
+        found: dict[str, NDArray[Any]] = {}
+        layouts = self.signature.parameters, self.signature.buffers
+        for layout, flat in zip(layouts, map(self.arrays.to_numpy, self.initial()), strict=True):
+            ends = np.cumsum([int(np.prod(shape)) for _, shape in layout])
+            pieces = np.split(flat, ends[:-1]) if layout else []
+            named = zip(layout, pieces, strict=True)
+            found |= {name: piece.reshape(shape) for (name, shape), piece in named}
+        return found
+
+    def arrays_of(self, given: Any) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a state that somebody else trained, under the names of `own_arrays`.
 
         Parameters
         ----------
         given
-            A model like this one, its values as the framework hands them out, or the path of a file with them.
-        what : str
-            What messages call it.
+            Arrays by name; and whatever else the framework keeps states in: models, files, lists.
 
         Raises
         ------
+        TypeError
+            If it is nothing of the kind.
         InvalidModelError
-            If names or shapes don't fit.
+            If it can't be read.
+        FileNotFoundError
+            If it is the path of no file.
         """
-        raise InvalidModelError(f"the backend {self.name!r} reads no states of models")
+        if isinstance(given, Mapping):
+            return {name: np.asarray(array) for name, array in given.items()}
+        raise TypeError(f"a state is a mapping of names to arrays here, got {described(given)}")
 
     @abstractmethod
     def export(self, parameters: Array, buffers: Array) -> Any:

@@ -172,8 +172,11 @@ class DataValuator(BaseEstimator, ABC):
         ------
         ValueError
             If a subset would be empty or everything, or there are fewer than three.
+        RunMismatchError
+            If the run has states alone: there is no start to train from again.
         """
         prepared = self._trained_again()
+        prepared.check_updates("verify")
         options: dict[str, Any] = {
             "n_jobs": process_count("n_jobs", n_jobs),
             "group_size": None if group_size is None else whole_number("group_size", group_size, minimum=1),

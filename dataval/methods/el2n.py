@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Samples
-from dataval.methods.early_epoch import check_epoch, state_after
+from dataval.methods.early_epoch import check_epoch, check_epoch_of_run, state_after
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.logits import check_classifier, logits_at, probabilities
 from dataval.training.learner import Learner
 from dataval.training.program import Program
+from dataval.training.replay import Replay
 
 __all__ = ["EL2N"]
 
@@ -32,7 +33,8 @@ class EL2N(StateValuator):
     learner : Learner
         Of a classifier: outputs ``(n, classes)``, or ``(n,)`` for two classes, and integer labels.
     epoch : int, optional
-        After how many epochs, from 0 (the initialisation). A tenth of them by default, and at least one.
+        After how many epochs, from 0 (the initialisation). A tenth of them by default, and at least one. Of a
+        run of states alone, the number of a state from 1; it must be given where there is only one.
 
     Raises
     ------
@@ -54,6 +56,9 @@ class EL2N(StateValuator):
     def _prepare(self, program: Program) -> None:
         check_epoch(self.epoch, program.training)
         check_classifier(program, type(self).__name__)
+
+    def _check_run(self, replay: Replay) -> None:
+        check_epoch_of_run(self.epoch, replay, "EL2N")
 
     def _score(self, states: States, validation: Samples) -> NDArray[np.float64]:
         logits, labels = logits_at(states.program, state_after(states, self.epoch))

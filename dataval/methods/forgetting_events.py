@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Samples
+from dataval.methods.logs import check_log
 from dataval.methods.of_run import RunValuator
 from dataval.objectives.logits import batch_logits, check_classifier
 from dataval.training.learner import Learner
@@ -27,7 +28,9 @@ class ForgettingEvents(RunValuator):
 
     A ranking by counts, with many ties, which the validation set plays no part in. Made for finding samples
     that can be left out; for wrong labels `AreaUnderMargin` and `MeanLoss` are finer. NaN for a sample of
-    weight 0 whose logits are not finite.
+    weight 0 whose logits are not finite. Of a run of states alone, a sample counts as classified rightly where
+    its logged margin is positive (``TrainingRun.from_checkpoints(..., margins=...)``); epochs that didn't see
+    it are passed over, and it is NaN if none did.
 
     Parameters
     ----------
@@ -51,7 +54,15 @@ class ForgettingEvents(RunValuator):
     def _prepare(self, program: Program) -> None:
         check_classifier(program, type(self).__name__)
 
+    def _check_run(self, replay: Replay) -> None:
+        if replay.run.origin == "states":
+            check_log(replay, "ForgettingEvents", "margins")
+        else:
+            replay.check_updates("ForgettingEvents")
+
     def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
+        if replay.run.origin == "states":
+            return _forgotten_in_log(replay.run.margins)
         plan = replay.run.plan
         events = np.zeros(plan.n_samples)
         was_right, was_ever_right = np.zeros((2, plan.n_samples), dtype=bool)
@@ -62,3 +73,17 @@ class ForgettingEvents(RunValuator):
             was_right[batch] = is_right
             was_ever_right[batch] |= is_right
         return np.where(was_ever_right | np.isnan(events), -events, -float(len(replay.run.losses)))
+
+
+def _forgotten_in_log(margins: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values of logged margins ``(E, N)``."""
+    n_samples = margins.shape[1]
+    events = np.zeros(n_samples)
+    was_right, was_ever_right = np.zeros((2, n_samples), dtype=bool)
+    for row in margins:
+        is_right = np.where(np.isnan(row), was_right, row > 0)
+        events += was_right & ~is_right
+        was_right = is_right
+        was_ever_right |= is_right
+    values = np.where(was_ever_right, -events, -float(len(margins)))
+    return np.where(np.isnan(margins).all(axis=0), np.nan, values)

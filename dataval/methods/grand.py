@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Samples
-from dataval.methods.early_epoch import check_epoch, state_after
+from dataval.methods.early_epoch import check_epoch, check_epoch_of_run, state_after
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import TrainingSamples
 from dataval.training.learner import Learner
 from dataval.training.program import Program
+from dataval.training.replay import Replay
 
 __all__ = ["GraNd"]
 
@@ -30,7 +31,8 @@ class GraNd(StateValuator):
     ----------
     learner : Learner
     epoch : int, optional
-        After how many epochs, from 0 (the initialisation). A tenth of them by default, and at least one.
+        After how many epochs, from 0 (the initialisation). A tenth of them by default, and at least one. Of a
+        run of states alone, the number of a state from 1; it must be given where there is only one.
 
     Raises
     ------
@@ -49,6 +51,9 @@ class GraNd(StateValuator):
 
     def _prepare(self, program: Program) -> None:
         check_epoch(self.epoch, program.training)
+
+    def _check_run(self, replay: Replay) -> None:
+        check_epoch_of_run(self.epoch, replay, "GraNd")
 
     def _score(self, states: States, validation: Samples) -> NDArray[np.float64]:
         samples = TrainingSamples(states.program, state_after(states, self.epoch))

@@ -50,6 +50,8 @@ class InfluenceFunction(StateValuator):
     sample, side by side. The mean of its rows is `score` up to the
     solver's tolerance.
 
+    It needs nothing but the trained model: ``run=learner.adopt(X, y)``, where s = 1/N.
+
     A run of a network ends far from a minimum, so the values only sketch what retraining does: choose `HyDRA`
     for this run, `LeaveOneOut` for the truth, and ``verify`` to see how far to trust them.
 

@@ -183,11 +183,14 @@ class LeaveOneOut(DataValuator):
             )
         check_objective(self.objective)
         check_utility(self.utility)
-        replay = record(self.learner, X, y, run, self._check)
+        replay = record(self.learner, X, y, run, self._check, self._check_run)
         return LearnerRetraining(self.learner, replay, as_validation)
 
     def _check(self, program: Program) -> None:
         check_learner_removals(program, self._removed(len(program.data)), self._options())
+
+    def _check_run(self, replay: Replay) -> None:
+        replay.check_updates("LeaveOneOut")
 
     def _score(self, retraining: Retraining, validation: Any) -> FloatArray:
         found = retraining.utilities(self._removed(retraining.n_samples), validation, self._options())

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Samples
-from dataval.errors import RunMismatchError
+from dataval.methods.logs import check_log
 from dataval.methods.of_run import RunValuator
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
@@ -25,7 +25,8 @@ class MeanLoss(RunValuator):
     The losses come free with a run, and mislabelled samples have high ones. The validation set plays no
     part, so this says which samples are hard or wrong, not what they do to the model: choose `HyDRA` for that.
     The unit is that of the training loss; a sample of weight 0 whose loss was never finite has the value NaN.
-    `score` gives the same answer for any validation set.
+    `score` gives the same answer for any validation set. Of a run of states alone, the losses are those that
+    were logged: ``TrainingRun.from_checkpoints(..., losses=...)``.
 
     Parameters
     ----------
@@ -43,11 +44,7 @@ class MeanLoss(RunValuator):
         self.learner = learner
 
     def _check_run(self, replay: Replay) -> None:
-        if replay.run.origin == "states" and not np.isfinite(replay.run.losses).any():
-            raise RunMismatchError(
-                "the run holds no losses: pass what training logged, TrainingRun.from_checkpoints(..., "
-                "losses=...)"
-            )
+        check_log(replay, "MeanLoss", "losses")
 
     def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         losses = replay.run.losses

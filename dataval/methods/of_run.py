@@ -74,8 +74,7 @@ class RunValuator(DataValuator):
                 "model in Learner(model, loss=..., training=...)"
             )
         check_objective(getattr(self, "objective", None))
-        self._replay = record(self.learner, X, y, run, self._prepare)
-        self._check_run(self._replay)
+        self._replay = record(self.learner, X, y, run, self._prepare, self._check_run)
         self.run_ = self._replay.run
         return self
 
@@ -122,9 +121,9 @@ class RunValuator(DataValuator):
         """Check what the method needs, before any training."""
 
     def _check_run(self, replay: Replay) -> None:
-        """Check that the run has what the method needs."""
+        """Raise `RunMismatchError` if a run that was given can't answer the method's question."""
         if self.needs_updates:
-            replay.check_updates()
+            replay.check_updates(type(self).__name__)
 
     def _question(self, X: Any, y: Any) -> tuple[Replay, Samples]:
         check_is_fitted(self, "run_")
@@ -132,12 +131,17 @@ class RunValuator(DataValuator):
 
     def _trained_again(self) -> Replay:
         check_is_fitted(self, "run_")
-        self._replay.check_updates()
+        self._replay.check_updates("verify")
         return self._replay
 
 
 def record(
-    learner: Learner, X: Any, y: Any, run: TrainingRun | None, check: Callable[[Program], Any]
+    learner: Learner,
+    X: Any,
+    y: Any,
+    run: TrainingRun | None,
+    check: Callable[[Program], Any],
+    check_run: Callable[[Replay], Any],
 ) -> Replay:
     """Train a learner and record the run, or adopt a run; return it joined with its program.
 
@@ -147,6 +151,8 @@ def record(
         As for `Learner.prepare`.
     check : callable
         Raises, before any training, if the program can't be used.
+    check_run : callable
+        Raises if the run that was given can't be used.
 
     Raises
     ------
@@ -158,6 +164,7 @@ def record(
             f"run must be a dataval.TrainingRun, as learner.train(X, y) returns it, got {described(run)}"
         )
     prepared = learner.prepare(X, y, run=run)
+    check_run(prepared)
     check(prepared.program)
     if run is None:
         carry_out(prepared.program, prepared.run, progress=learner.progress)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dataval.data import Samples
 from dataval.methods.of_run import RunValuator
 from dataval.training.program import Program, State
+from dataval.training.replay import Replay
 
 __all__ = ["StateValuator", "States"]
 
@@ -42,6 +43,9 @@ class StateValuator(RunValuator):
 
     needs: ClassVar[str] = "states of a training run"
     needs_updates: ClassVar[bool] = False
+
+    def _check_run(self, replay: Replay) -> None:
+        """Take any run: they all have states."""
 
     @abstractmethod
     def _score(self, source: States, validation: Samples) -> NDArray[np.float64]:

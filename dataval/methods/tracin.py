@@ -40,10 +40,10 @@ class TracIn(StateValuator):
     .. math:: \mathrm{value}_j = \sum_{t\,:\,j\in B_t} \eta_t c_{t,j}\,
               \langle\nabla F(\theta_{c(t)}),\,\nabla\ell_j(\theta_{c(t)})\rangle
 
-    with :math:`\eta_t` the run's own learning rates, :math:`c_{t,j}` the coefficients of the losses (1 over
-    the batch size), and :math:`c(t)` the checkpoint that stands for update t. To first order, each term is by
-    how much the update's step along sample j lowered the validation objective at that moment. The values of
-    one plain SGD run therefore add up to the fall of the objective.
+    with :math:`\eta_t` the run's own learning rates, :math:`c_{t,j}` the coefficients of the losses (1 over the
+    batch size), and :math:`c(t)` the checkpoint that stands for update t. To first order, each term is by how
+    much the update's step along sample j lowered the validation objective at that moment. The values of one
+    plain SGD run therefore add up to the fall of the objective.
 
     What later updates make of a step is left out, as are momentum and the preconditioning of Adam, so the
     values keep the sign and the rough unit of a derivative but not its size. Choose exact `HyDRA` for that,
@@ -56,7 +56,9 @@ class TracIn(StateValuator):
         ``"epochs"``: the state after an epoch stands for the epoch's updates (TracInCP), in evaluation mode.
         ``"updates"``: every update is taken at its own state, in training mode ("ideal" TracIn), which costs a
         validation gradient an update. A list of update numbers in 1 ... T: each state stands for the updates
-        since the one before it, the last one also for those that follow.
+        since the one before it, the last one also for those that follow. Of a run of states alone
+        (`TrainingRun.from_checkpoints`), "epochs" and the numbers mean its states: then this is TracInCP, the
+        sum over the states of :math:`\frac{\eta_i}{b}\langle\nabla F,\nabla\ell_j\rangle`.
     objective : callable, optional
         What the validation set measures, as for `HyDRA`; the learner's loss by default.
     chunk_size : int, optional
@@ -124,11 +126,12 @@ class TracIn(StateValuator):
 
     def _check_run(self, replay: Replay) -> None:
         if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
-            replay.check_updates()
-        if not replay.run.plan.learning_rates.any():
+            replay.check_updates("TracIn(checkpoints='updates')")
+        if replay.run.origin == "states" and not replay.run.plan.learning_rates.any():
             raise RunMismatchError(
-                "the run's states have no learning rates, which TracIn weighs them by: pass "
-                "TrainingRun.from_checkpoints(..., learning_rates=[...])"
+                "TracIn sums over states by their learning rates, which the run doesn't have: pass "
+                "TrainingRun.from_checkpoints(..., learning_rates=[...]), one a state (for one trained model "
+                "[1.0] gives the products of its gradients alone)"
             )
 
     def _score(self, states: States, validation: Samples) -> FloatArray:

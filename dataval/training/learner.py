@@ -16,8 +16,7 @@ from dataval.backend.registry import find_model, framework_settings
 from dataval.backend.trial import check_single
 from dataval.checks import described, flag
 from dataval.data import Samples, as_data
-from dataval.errors import IgnoredSettingWarning, InvalidDataError, RunMismatchError
-from dataval.training.adopted import run_of_states
+from dataval.errors import IgnoredSettingWarning, InvalidDataError, InvalidModelError, RunMismatchError
 from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
@@ -26,6 +25,7 @@ from dataval.training.program import Program, State
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
+from dataval.training.states import as_rates, as_record, plan_of_states, read_states, training_of_states
 
 __all__ = ["Learner"]
 
@@ -107,10 +107,11 @@ class Learner(BaseEstimator):
         *,
         resume: TrainingRun | None = None,
     ) -> TrainingRun:
-        """Train the model and record the run.
+        """Train the model, from its current parameters on, and record the run.
 
-        Training starts from the model's current parameters: one that is trained already is trained further. For
-        values of a model as it is, call `adopt`.
+        A model that is trained already is trained further. To value the training that it had, write
+        ``learner.adopt(X, y)`` instead. A `TrainedModelWarning` says so where the first losses of a classifier
+        or a regression show it.
 
         Parameters
         ----------
@@ -146,8 +147,65 @@ class Learner(BaseEstimator):
             On Ctrl-C, holding what was done.
         """
         prepared = self.prepare(X, y, weights, run=resume)
+        if resume is not None:
+            prepared.check_updates("resume")
         carry_out(prepared.program, prepared.run, progress=self.progress)
         return prepared.run
+
+    @framework_settings()
+    def adopt(
+        self,
+        X: Any,
+        y: Any = None,
+        states: Sequence[Any] | None = None,
+        learning_rates: ArrayLike | None = None,
+        *,
+        batch_size: int | None = None,
+        losses: ArrayLike | None = None,
+        margins: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> TrainingRun:
+        """Take the model as trained, as it is, or checkpoints of its training; nothing is trained.
+
+        The arguments are those of `TrainingRun.from_checkpoints`; without `states`, the learner's model is the
+        one state that there is.
+
+        Returns
+        -------
+        TrainingRun
+            Of ``origin="states"``, for methods that need states alone.
+
+        Raises
+        ------
+        InvalidModelError
+            If the learner builds its model anew and no `states` are given.
+        InvalidDataError, FileNotFoundError, TypeError, ValueError
+            As `TrainingRun.from_checkpoints`.
+
+        Examples
+        --------
+        >>> run = dv.Learner(trained_net).adopt(X, y)
+        >>> values = dv.InfluenceFunction(learner).fit(X, y, run=run).score(X_val, y_val)
+        """
+        data, given = as_data(X, y), self._training()
+        if states is None and find_model(self.model, self.backend, seed=given.seed).build is not None:
+            raise InvalidModelError(
+                "the learner builds its model anew, untrained: give the trained one, Learner(net).adopt(X, y), "
+                "or states=[net]"
+            )
+        all_weights, n = _as_weights(weights, len(data)), len(data)
+        logged = as_record("losses", losses, n), as_record("margins", margins, n)
+        backend = self._make_backend(data, all_weights)
+        kept = read_states(backend, states)
+        training = training_of_states(given, len(kept), n)
+        names = [name for name, _ in backend.signature.parameters]
+        rates = as_rates(learning_rates, len(kept))
+        size = given.batch_size if batch_size is None else batch_size
+        plan = plan_of_states(training, names, n, rates, len(kept), size)
+        program = Program(backend, data, training, plan, all_weights)
+        run = self._run(program, dict(enumerate(kept, 1)), Checkpoints(every=1), logged[0])
+        run.origin, run.margins = "states", logged[1]
+        return run
 
     @framework_settings()
     def prepare(
@@ -176,53 +234,11 @@ class Learner(BaseEstimator):
         if run is not None:
             if not isinstance(run, TrainingRun):
                 raise TypeError(f"run must be a dataval.TrainingRun, got {described(run)}")
-            return self._adopt(data, weights, run)
+            return self._join(data, weights, run)
         if self.progress is not None:
             flag("progress", self.progress)
         program = self._program(data, _as_weights(weights, len(data)))
         return Replay(program, self._new_run(program))
-
-    @framework_settings()
-    def adopt(
-        self,
-        X: Any,
-        y: Any = None,
-        states: Sequence[Any] | None = None,
-        learning_rates: ArrayLike | None = None,
-        *,
-        losses: ArrayLike | None = None,
-        batch_size: int | None = None,
-    ) -> TrainingRun:
-        """Take the model as trained: values of it as it is, where `train` would train it further.
-
-        Parameters
-        ----------
-        X, y
-            The samples that it was trained on.
-        states : sequence, optional
-            States of it, the trained one last, see `TrainingRun.from_checkpoints`. The model itself by default.
-        learning_rates, losses, batch_size
-            As for `TrainingRun.from_checkpoints`.
-
-        Returns
-        -------
-        TrainingRun
-            For methods that need states and no updates.
-        """
-        data = as_data(X, y)
-        backend = self._make_backend(data, np.ones(len(data)))
-        given = [State(*_with_slots(backend.initial()))] if states is None else list(states)
-        run, program = run_of_states(
-            backend,
-            data,
-            given,
-            learning_rates,
-            losses=losses,
-            batch_size=self._training().batch_size if batch_size is None else batch_size,
-            loss=describe_loss(self.loss, self.outputs),
-        )
-        self._bind(run, program)
-        return run
 
     def replay(self, X: Any, y: Any = None, run: TrainingRun | None = None) -> Replay:
         """Join a recorded run with this learner and its data again.
@@ -272,15 +288,27 @@ class Learner(BaseEstimator):
         return backend
 
     def _new_run(self, program: Program) -> TrainingRun:
-        plan, backend = program.plan, program.backend
+        losses = np.full((program.training.epochs, program.plan.n_samples), np.nan)
+        policy = _checked(Checkpoints, self.checkpoints, "checkpoints")
+        return self._run(program, {0: program.initial_state()}, policy, losses)
+
+    def _run(
+        self,
+        program: Program,
+        states: dict[int, State],
+        policy: Checkpoints,
+        losses: NDArray[np.float64],
+    ) -> TrainingRun:
+        """Return a run of which these states are known, joined with its program."""
+        backend = program.backend
         run = TrainingRun(
             training=program.training,
-            plan=plan,
+            plan=program.plan,
             weights=program.weights,
-            losses=np.full((program.training.epochs, plan.n_samples), np.nan),
-            checkpoints={0: program.initial_state()},
-            policy=_checked(Checkpoints, self.checkpoints, "checkpoints"),
-            n_completed=0,
+            losses=losses,
+            checkpoints=states,
+            policy=policy,
+            n_completed=max(states),
             backend=backend.name,
             loss=describe_loss(self.loss, self.outputs),
             signature=backend.signature,
@@ -290,7 +318,7 @@ class Learner(BaseEstimator):
         self._bind(run, program)
         return run
 
-    def _adopt(self, data: Samples, weights: ArrayLike | None, run: TrainingRun) -> Replay:
+    def _join(self, data: Samples, weights: ArrayLike | None, run: TrainingRun) -> Replay:
         """Join `run` with the program that made it, after checking that it is this learner's."""
         if weights is not None and not np.array_equal(run.weights, _as_weights(weights, len(data))):
             raise RunMismatchError("the run was recorded with other weights: leave them out to use the run's")
@@ -309,9 +337,10 @@ class Learner(BaseEstimator):
         backend = self._backend_of(run, data) if bound is None else bound.program.backend
         _check_same(run, "backend", run.backend, backend.name)
         _check_same(run, "model", run.signature, backend.signature)
-        _check_environment(run, backend)
         replay = Replay(Program(backend, data, run.training, run.plan, run.weights), run)
-        replay.check_recording()
+        if run.has_updates:
+            _check_environment(run, backend)
+            replay.check_recording()
         self._bind(run, replay.program)
         return replay
 
@@ -330,11 +359,6 @@ class Learner(BaseEstimator):
         return Source(
             self.model, self.loss, self._training(), self.device, self.params, self.backend, self.outputs
         )
-
-
-def _with_slots(initial: tuple[Any, Any]) -> tuple[Any, tuple[()], Any]:
-    parameters, buffers = initial
-    return parameters, (), buffers
 
 
 def _single_advice(training: Training, n_samples: int) -> str:

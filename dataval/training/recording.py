@@ -13,9 +13,11 @@ from dataval.progress import progress_bar
 from dataval.training.faults import diverged, is_finite, spoilt_samples
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
+from dataval.training.trained_before import warn_trained_before
 
 __all__ = ["carry_out"]
 
+_CALLERS = 4  # frames up to the caller of `Learner.train`, through the one that sets the framework's modes
 _FLUSH_EVERY = 64  # reading a loss back waits for the accelerator, so it is done for many updates at a time
 
 
@@ -38,6 +40,8 @@ def carry_out(program: Program, run: TrainingRun, *, progress: bool | None) -> N
             for step in range(first, run.n_steps):
                 state, losses = program.step(state, step)
                 log.add(step, losses)
+                if step == 0:
+                    warn_trained_before(program, program.backend.arrays.to_numpy(losses), run.loss, _CALLERS)
                 _keep(run, step + 1, state, interval)
                 bar.update()
         except KeyboardInterrupt:

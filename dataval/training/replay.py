@@ -47,15 +47,20 @@ class Replay:
                 "learner.train(X, y, resume=run)"
             )
 
-    def check_updates(self) -> None:
-        """Raise `RunMismatchError` if the run's updates can't be done again, with the reason."""
+    def check_updates(self, asked_by: str = "what is asked") -> None:
+        """Raise `RunMismatchError` if the run's updates can't be done again, with the reason.
+
+        Parameters
+        ----------
+        asked_by : str
+            Names in the message what needs them.
+        """
         run = self.run
         if run.origin == "states":
             raise RunMismatchError(
-                "the run holds states of a training and not its updates, which can't be done again: methods "
-                "that "
-                "need only states are InfluenceFunction, TracIn, GraNd and EL2N; for this one record the loop, "
-                "or let learner.train do it"
+                f"{asked_by} needs the start and every update of a training, and the run holds states of one "
+                "alone: InfluenceFunction, TracIn at checkpoints, GraNd and EL2N need no more. For "
+                f"{asked_by} take a run of learner.train(X, y), or of a recorded loop"
             )
         if run.evidence is not None and run.evidence.notes:
             raise RunMismatchError(
@@ -133,6 +138,7 @@ class Replay:
         """Return the state before update number `step`; step T is the end of the run."""
         if step in self.run.checkpoints:
             return self.program.load(self.run.checkpoints[step])
+        self.check_updates()
         self.check_recording()
         start = max(kept for kept in self.run.checkpoints if kept <= step)
         state = self.program.load(self.run.checkpoints[start])
@@ -142,6 +148,7 @@ class Replay:
 
     def forward(self, first: int = 0) -> Iterator[tuple[int, State]]:
         """Yield ``(t, state before update t)`` for every update in order, from number `first`."""
+        self.check_updates()
         self.check_recording()
         for start, stop in self._segments():
             if stop <= first:
@@ -157,6 +164,7 @@ class Replay:
 
     def backward(self, before: int | None = None) -> Iterator[tuple[int, State]]:
         """Yield ``(t, state before update t)`` for every update below `before` (all by default), last first."""
+        self.check_updates()
         self.check_recording()
         n_held = self.run.policy.workspace(self.run.state_bytes)
         for start, stop in reversed(self._segments()):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataval.backend import Signature
-from dataval.checks import flag, some_folder
+from dataval.checks import described, flag, some_folder
 from dataval.training.binding import Binding
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
@@ -28,8 +28,8 @@ __all__ = ["TrainingRun"]
 class TrainingRun:
     """Everything that is needed to replay one training run, except model and data.
 
-    Made by `Learner.train`, by a recorder of somebody else's loop, or from states that were kept. Methods
-    share a run through ``fit(X, y, run=run)``.
+    Made by `Learner.train`, by a recorder of somebody else's loop, or from states that were kept
+    (`from_checkpoints`, `Learner.adopt`). Methods share a run through ``fit(X, y, run=run)``.
 
     Attributes
     ----------
@@ -41,9 +41,10 @@ class TrainingRun:
         Sample weights.
     losses : ndarray of float64, shape (epochs, N)
         Every sample's loss when it was seen (training mode, before the update); NaN where an epoch
-        didn't see it.
+        didn't see it. Of a run of states, what was logged elsewhere, in any number of epochs.
     checkpoints : dict of int to State
-        Kept states: key t is the state before update t, key T the final one.
+        Kept states: key t is the state before update t, key T the final one. Of a run of states alone, the
+        keys are 1 ... T, and each update stands for the training up to a state.
     policy : Checkpoints
         Which states are kept.
     n_completed : int
@@ -59,6 +60,9 @@ class TrainingRun:
         Names of moments: the number of updates that were done by then; see `until`.
     evidence : Evidence or None
         What a recording knows of each update, to hold a replay against.
+    margins : ndarray of float64, shape (epochs, N)
+        Of a run of states, the logit of every sample's label minus the largest other one, as it was logged
+        elsewhere; NaN where an epoch didn't see it. No epochs where nothing was logged; other runs compute it.
     binding : Binding or None
         The program that the run is joined with in this process; it is not saved, copied or pickled.
     """
@@ -78,6 +82,7 @@ class TrainingRun:
     origin: Origin = "trained"
     marks: dict[str, int] = field(default_factory=dict)
     evidence: Evidence | None = None
+    margins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     binding: Binding | None = field(default=None, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,7 +118,85 @@ class TrainingRun:
     @property
     def state_bytes(self) -> int:
         """Size of one state in bytes."""
-        return state_bytes(self.signature, self.training)
+        n_values = sum(int(array.shape[0]) for array in self.final.arrays())
+        return n_values * np.dtype(self.signature.dtype).itemsize
+
+    @classmethod
+    def from_checkpoints(
+        cls,
+        learner: Any,
+        X: Any,
+        y: Any = None,
+        states: Sequence[Any] = (),
+        learning_rates: ArrayLike | None = None,
+        *,
+        batch_size: int | None = None,
+        losses: ArrayLike | None = None,
+        margins: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> TrainingRun:
+        r"""Return a run of states that somebody else's training kept; nothing is trained.
+
+        It serves the methods that need states alone: `InfluenceFunction` (at the last one), `TracIn`, `GraNd`,
+        `EL2N`; and with what was logged `MeanLoss`, `AreaUnderMargin` and `ForgettingEvents`.
+
+        Parameters
+        ----------
+        learner : Learner
+            Of the same model and loss. Of its training only the weight decay plays a part, and the batch size
+            where none is given.
+        X, y
+            The samples that the states were trained on, as for `Learner.train`.
+        states : list
+            In the order of training; the last one is the trained model. Each a model like the learner's; its
+            arrays by name (a ``state_dict``); the path of a file with them (PyTorch: of ``torch.save``, a
+            Lightning checkpoint, or safetensors; Keras: ``.keras`` or ``.weights.h5``); the list that Keras's
+            ``get_weights()`` returns; or a `State` of another run. What the learner does not train must be as
+            in its model, or be left out.
+        learning_rates : sequence of float, shape (T,), optional
+            One a state, :math:`\eta_i` of TracInCP; only `TracIn` needs them. A state that stands for k epochs
+            takes k times the rate.
+        batch_size : int, optional
+            Number of samples b of an update, as :math:`\eta_i/b` is a sample's share in state i. The
+            learner's by default. 1 gives the unscaled sum of TracInCP's paper.
+        losses, margins : array, shape (E, N), optional
+            Every sample's training loss, and margin (the logit of its label minus the largest other one), as
+            they were logged in each epoch; NaN where an epoch didn't see it.
+        weights : array, shape (N,), optional
+            Of the samples' losses, all 1 by default.
+
+        Returns
+        -------
+        TrainingRun
+            With ``origin="states"``.
+
+        Raises
+        ------
+        InvalidModelError
+            If a state is not of the learner's model, or not finite; it is named.
+        InvalidDataError
+            If the data don't fit each other, the model or the loss.
+        FileNotFoundError
+            If there is no such file.
+        TypeError, ValueError
+            If another argument makes no sense.
+
+        Examples
+        --------
+        >>> run = dv.TrainingRun.from_checkpoints(learner, X, y, ["epoch1.pt", "epoch2.pt"], [0.1, 0.1])
+        >>> values = dv.TracIn(learner).fit(X, y, run=run).score(X_val, y_val)
+        """
+        if not hasattr(learner, "adopt"):
+            raise TypeError(f"learner must be a dataval.Learner, got {described(learner)}")
+        if states is None:
+            raise TypeError(
+                "states must be a list of states; learner.adopt(X, y) takes the learner's own model"
+            )
+        logged = {"losses": losses, "margins": margins}
+        found: TrainingRun = learner.adopt(
+            X, y, states, learning_rates, batch_size=batch_size, weights=weights, **logged
+        )
+        return found
 
     def until(self, moment: str | int) -> TrainingRun:
         """Return the run as it stood at a moment, as a run of its own: values of it are of that model.
@@ -135,12 +218,18 @@ class TrainingRun:
         return replace(
             self,
             plan=plan,
-            losses=self.losses[: plan.n_epochs],
+            losses=self._logged_until(self.losses, plan.n_epochs),
+            margins=self._logged_until(self.margins, plan.n_epochs),
             checkpoints=kept,
             n_completed=step,
             marks={name: at for name, at in self.marks.items() if at <= step},
             evidence=evidence,
         )
+
+    def _logged_until(self, record: NDArray[np.float64], n_epochs: int) -> NDArray[np.float64]:
+        """Return the first epochs of a log; none of one whose epochs may not be the states'."""
+        is_known = self.origin != "states" or len(record) == self.plan.n_epochs
+        return record[: n_epochs if is_known else 0]
 
     def _step_of(self, moment: str | int) -> int:
         if isinstance(moment, str):
@@ -151,59 +240,6 @@ class TrainingRun:
             kept = [step for step in sorted(self.checkpoints) if step]
             raise ValueError(f"the state after {moment} updates is not kept; kept are those after {kept}")
         return moment
-
-    @classmethod
-    def from_checkpoints(
-        cls,
-        learner: Any,
-        X: Any,
-        y: Any = None,
-        states: Sequence[Any] = (),
-        learning_rates: ArrayLike | None = None,
-        *,
-        losses: ArrayLike | None = None,
-        batch_size: int | None = None,
-    ) -> TrainingRun:
-        r"""Adopt a model that is trained already, or checkpoints of it; nothing is trained.
-
-        Methods that look at states work from them: `InfluenceFunction`, `TracIn` at checkpoints, `GraNd` and
-        `EL2N` (for which epoch k is the k-th state), self scores, and `MeanLoss` where losses were logged.
-        Methods that need every update (`HyDRA`, retraining) refuse the run.
-
-        Parameters
-        ----------
-        learner : Learner
-            Of the model and its loss; its training is not used.
-        X, y
-            The training samples, as for `Learner.train`.
-        states : sequence
-            The trained model last: models of the learner's kind, dicts of arrays by name (PyTorch's
-            ``state_dict``), lists of arrays (Keras's ``get_weights``), or paths of files that hold such.
-        learning_rates : array, shape (K,), optional
-            The rate :math:`\eta_i` that each state stands for, which `TracIn` needs.
-        losses : array, shape (E, N), optional
-            Losses of the samples as training logged them, by epoch; NaN where it didn't.
-        batch_size : int, optional
-            Of the training, b: `TracIn` weighs a state by :math:`\eta_i / b`. That of ``learner.training`` by
-            default.
-
-        Returns
-        -------
-        TrainingRun
-            With the origin "states".
-
-        Raises
-        ------
-        InvalidDataError, InvalidModelError
-            If states don't fit the model, or rates and losses the states and samples.
-
-        Examples
-        --------
-        >>> run = dv.TrainingRun.from_checkpoints(learner, X, y, states=[net])
-        >>> values = dv.InfluenceFunction(learner).fit(X, y, run=run).score(X_val, y_val)
-        """
-        run: TrainingRun = learner.adopt(X, y, states, learning_rates, losses=losses, batch_size=batch_size)
-        return run
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the run into a folder: a JSON manifest and safetensors files, no pickle.

@@ -34,6 +34,7 @@ Arrays = dict[str, NDArray[Any]]
 
 _FORMER = ("order", "offsets", "learning_rates", "seeds")
 _SEEN = ("weights", "losses")
+_MARGINS = "margins"
 
 _AS_THEY_ARE = ("n_completed", "backend", "loss", "environment", "data_fingerprint", "origin", "marks")
 _FIRST_WITH_PASSES = 3  # the format from which a plan has passes, coefficients and groups
@@ -110,6 +111,7 @@ def pack(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Arrays]]:
     }
     record = pack_plan(plan) | {name: run[name] for name in _SEEN}
     record |= {} if evidence is None else evidence.arrays()
+    record |= {_MARGINS: run[_MARGINS]} if len(run[_MARGINS]) else {}
     states = {
         f"{step}.{index}": array
         for step, state in run["checkpoints"].items()
@@ -139,11 +141,14 @@ def unpack(document: dict[str, Any], arrays: Mapping[str, Arrays]) -> dict[str, 
         **{name: getattr(manifest, name) for name in ("training", "policy", *_AS_THEY_ARE)},
         "signature": Signature(**dict(manifest.signature)),
         "plan": plan,
-        **{name: record[name] for name in _SEEN},
+        **{name: record[name] for name in (*_SEEN, _MARGINS) if name in record},
         "evidence": Evidence.of_arrays(record, manifest.notes),
         "checkpoints": _states(manifest, plan, arrays["states"]),
     }
-    _check_losses(fields["losses"], plan, manifest)
+    if manifest.origin == "states":
+        _check_logs(fields, plan)
+    else:
+        _check_losses(fields["losses"], plan, manifest)
     _check_weights(fields["weights"], plan)
     require(all(step <= plan.n_steps for step in manifest.marks.values()), "marks are behind its last update")
     if manifest.format == 1:
@@ -168,9 +173,9 @@ def _plan(manifest: _Manifest, record: Arrays) -> Plan:
     training, numbers = manifest.training, manifest.plan
     is_former = manifest.format < _FIRST_WITH_PASSES
     expected = {*_FORMER, *_SEEN} if is_former else plan_names(training) | {*_SEEN}
-    found = record.keys() - ({*OPTIONAL, *EVIDENCE} if not is_former else set())
+    found = record.keys() - ({*OPTIONAL, _MARGINS, *EVIDENCE} if not is_former else set())
     require(found == expected, f"its record holds {sorted(record)}, not {sorted(expected)}")
-    for name in _SEEN:
+    for name in record.keys() & {*_SEEN, _MARGINS}:
         require(record[name].dtype == np.float64, f"{name} of its record has dtype {record[name].dtype}")
     size = numbers.batch_size, numbers.n_samples
     if is_former:
@@ -186,11 +191,10 @@ def _plan(manifest: _Manifest, record: Arrays) -> Plan:
 
 
 def _states(manifest: _Manifest, plan: Plan, states: Arrays) -> dict[int, State]:
-    steps, n_slots = manifest.steps, manifest.training.optimizer.n_slots
-    first = set() if manifest.origin == "states" else {0}
+    steps, n_slots, first = manifest.steps, _n_slots(manifest), int(manifest.origin == "states")
     require(
-        list(steps) == sorted({*first, manifest.n_completed, *steps}) and steps[-1] == manifest.n_completed,
-        f"its states are those before the updates {list(steps)}: they must rise from 0 to n_completed="
+        list(steps) == sorted({first, manifest.n_completed, *steps}) and steps[-1] == manifest.n_completed,
+        f"its states are those before the updates {list(steps)}: they must rise from {first} to n_completed="
         f"{manifest.n_completed}",
     )
     require(
@@ -211,7 +215,7 @@ def _states(manifest: _Manifest, plan: Plan, states: Arrays) -> dict[int, State]
 
 def _check_shapes(manifest: _Manifest, states: Arrays) -> None:
     signature = Signature(**dict(manifest.signature))
-    last = str(manifest.training.optimizer.n_slots + 1)
+    last = str(_n_slots(manifest) + 1)
     for name, array in states.items():
         size = signature.n_buffers if name.split(".")[1] == last else signature.n_parameters
         require(
@@ -220,13 +224,24 @@ def _check_shapes(manifest: _Manifest, states: Arrays) -> None:
         )
 
 
+def _n_slots(manifest: _Manifest) -> int:
+    """Return how many slots a state has; states that somebody else's training kept come without."""
+    return 0 if manifest.origin == "states" else manifest.training.optimizer.n_slots
+
+
+def _check_logs(fields: Mapping[str, Any], plan: Plan) -> None:
+    for name in ("losses", _MARGINS):
+        log = fields.get(name, np.zeros((0, plan.n_samples)))
+        require(log.ndim == 2 and log.shape[1] == plan.n_samples, f"{name} have shape {log.shape}")
+        require(not np.isinf(log).any(), f"{name} are infinite")
+
+
 def _check_losses(losses: NDArray[np.float64], plan: Plan, manifest: _Manifest) -> None:
     shape = (manifest.training.epochs, plan.n_samples)
-    fits = losses.shape == shape or (manifest.origin == "states" and losses.shape[1:] == shape[1:])
-    require(fits, f"losses have shape {losses.shape}, not {shape}")
+    require(losses.shape == shape, f"losses have shape {losses.shape}, not {shape}")
     require(not np.isinf(losses).any(), "losses are infinite")
     done = plan.until(manifest.n_completed) if manifest.n_completed else None
-    if done is None or manifest.origin == "states":
+    if done is None:
         return
     epochs = np.repeat(done.epochs, np.diff(done.offsets[done.steps]))
     require(np.isfinite(losses[epochs, done.order]).all(), "losses lack samples that were seen")
