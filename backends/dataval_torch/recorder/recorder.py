@@ -128,6 +128,11 @@ class Recorder:
             self._twin, loss=self._loss, params=list(self._names), device=device, outputs=self._outputs
         )
 
+    @property
+    def has_passes(self) -> bool:
+        """Whether a forward pass was recorded yet."""
+        return self._session.has_passes
+
     def batches(self, loader: DataLoader[Any]) -> Iterator[Any]:
         """Yield one epoch of a loader's batches, noting which samples they are made of.
 
@@ -189,8 +194,15 @@ class Recorder:
             raise TypeError(f"a mark needs a name, got {name!r}")
         self._session.mark(name)
 
+    def stop(self) -> None:
+        """Stop recording: the module and the optimizer are as they were."""
+        self._session.stop()
+
     def finish(self) -> TrainingRun:
         """Stop recording, and return the run.
+
+        Where the model has the parameters of an earlier update again, as after its best state was loaded, the
+        run has a mark "best" there.
 
         Raises
         ------
@@ -202,7 +214,7 @@ class Recorder:
         RecordingWarning
             If the loop did what can't be done again.
         """
-        self._session.stop()
+        self.stop()
         return self._session.run(self._n_samples)
 
     def _split(self, item: Any) -> tuple[Any, Any]:

@@ -86,6 +86,11 @@ class Session:
             optimizer.register_step_post_hook(self._after_step),
         ]
 
+    @property
+    def has_passes(self) -> bool:
+        """Whether there was a forward pass yet."""
+        return self._tape is not None
+
     def next(self, noted: NotedBatch | None, epoch: int) -> None:
         """Say which samples the next pass is of."""
         self._noted, self._epoch = noted, epoch
@@ -109,7 +114,7 @@ class Session:
                 "no forward pass was recorded: take the batches from recorder.batches(loader), and call the "
                 "very module and optimizer that the recorder was given"
             )
-        self._check_unchanged()
+        self._look_back()
         loss = describe_loss(self._learner.loss, self._learner.outputs)
         backend = self._backend
         return self._tape.finish(
@@ -298,6 +303,15 @@ class Session:
             self._note(found)
         else:
             self._tape.prove(found)
+
+    def _look_back(self) -> None:
+        """Look what weights training left: those of an earlier moment are marked "best"."""
+        assert self._tape is not None
+        now = self._watched.values()
+        if not torch.equal(now, self._values) and (step := self._tape.step_of(to_numpy(now))) is not None:
+            self._tape.mark("best", step)
+            self._values = now
+        self._check_unchanged()
 
     def _check_unchanged(self) -> None:
         """Look whether parameters were written to since the last update."""
