@@ -222,7 +222,7 @@ def _check(trainer: Any, module: Any) -> None:
         )
     if trainer.overfit_batches:
         raise InvalidModelError(
-            "overfit_batches changes the loader's order: use limit_train_batches, and a loader that doesn't shuffle"
+            "overfit_batches changes the loader's order: use limit_train_batches and a loader without shuffling"
         )
 
 

@@ -194,6 +194,10 @@ class Recorder:
             raise TypeError(f"a mark needs a name, got {name!r}")
         self._session.mark(name)
 
+    def doubt(self, problem: str) -> None:
+        """Say before the first update what of the loop can't be done again, in words."""
+        self._session.doubts.append(problem)
+
     def stop(self) -> None:
         """Stop recording: the module and the optimizer are as they were."""
         self._session.stop()
@@ -246,6 +250,8 @@ def _check_parameters(net: nn.Module, optimizer: torch.optim.Optimizer, names: l
 def _twin(net: nn.Module, names: list[str]) -> nn.Module:
     """Return a copy of the module without gradients, in its modes; what the optimizer updates is free."""
     twin = own_module(net, is_ours=False)
+    if "_original_forward" in vars(twin):  # Accelerate's mixed precision calls the module that it was made for
+        vars(twin).pop("forward")
     for mine, theirs in zip(twin.modules(), net.modules(), strict=True):
         mine.training = theirs.training
     for name, parameter in twin.named_parameters():
