@@ -17,6 +17,7 @@ from dataval.data.parts import split
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.checkpoints import Checkpoints
 from dataval_torch.model.functional import own_module
+from dataval_torch.model.settings import say_recorded
 from dataval_torch.recorder.loader import NotedBatch, Reading
 from dataval_torch.recorder.optimizers import Watched, unwrapped
 from dataval_torch.recorder.session import Session
@@ -252,6 +253,7 @@ def _twin(net: nn.Module, names: list[str]) -> nn.Module:
     twin = own_module(net, is_ours=False)
     if "_original_forward" in vars(twin):  # Accelerate's mixed precision calls the module that it was made for
         vars(twin).pop("forward")
+    say_recorded(twin)
     for mine, theirs in zip(twin.modules(), net.modules(), strict=True):
         mine.training = theirs.training
     for name, parameter in twin.named_parameters():
