@@ -75,7 +75,7 @@ class LightningRecorder(pl.Callback):
         seed: int = 0,
     ) -> None:
         self._loss, self._net, self._clip_norm = loss, net, clip_norm
-        self._options = {
+        self._options: dict[str, Any] = {
             "outputs": outputs,
             "target": target,
             "checkpoints": checkpoints,
@@ -186,7 +186,7 @@ class LightningRecorder(pl.Callback):
             self._loss,
             clip_norm=self._clip_norm or ((trainer.gradient_clip_val or None) if by_norm else None),
             scaler=getattr(trainer.precision_plugin, "scaler", None),
-            **self._options,  # type: ignore[arg-type]
+            **self._options,
         )
 
     def _leave_out_child(self, module: nn.Module, args: Any) -> None:

@@ -71,7 +71,12 @@ class TrainerRecorder:
     ) -> None:
         _check(trainer)
         self._trainer, self._target = trainer, target
-        self._options = {"outputs": outputs, "checkpoints": checkpoints, "proved": proved, "seed": seed}
+        self._options: dict[str, Any] = {
+            "outputs": outputs,
+            "checkpoints": checkpoints,
+            "proved": proved,
+            "seed": seed,
+        }
         self._loss = _loss_of(trainer.model) if loss is None else loss
         self._reading = Reading(seed)
         self._data: DataLoader[Any] | None = None
