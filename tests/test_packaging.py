@@ -25,7 +25,7 @@ MODULES = {
 }
 """Modules whose names differ from their distributions'."""
 
-OURS = {"dataval", "dataval_torch", "dataval_tensorflow", "tests", "oldest", "_common"}
+OURS = {"dataval", "dataval_torch", "dataval_tensorflow", "tests", "oldest", "_common", "recording"}
 RUN_BY_NAME = {"xdist", "pyarrow"}
 """What pytest and pandas import for us."""
 
