@@ -16,10 +16,16 @@ import dataval as dv
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "pyyaml": "yaml", "pytest-xdist": "xdist"}
+MODULES = {
+    "scikit-learn": "sklearn",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "pytest-xdist": "xdist",
+    "pytorch-lightning": "pytorch_lightning",
+}
 """Modules whose names differ from their distributions'."""
 
-OURS = {"dataval", "dataval_torch", "dataval_tensorflow", "tests", "oldest", "_common"}
+OURS = {"dataval", "dataval_torch", "dataval_tensorflow", "tests", "oldest", "_common", "recording"}
 RUN_BY_NAME = {"xdist", "pyarrow"}
 """What pytest and pandas import for us."""
 

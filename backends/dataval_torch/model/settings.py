@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from dataval.errors import InvalidModelError
 
-__all__ = ["check_settings", "ignored_settings"]
+__all__ = ["check_settings", "ignored_settings", "say_recorded"]
 
 _WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
 _LIGHTNING = ("lightning.", "pytorch_lightning.")
+_RECORDED = "_dataval_recorded"  # among the attributes of a recorder's copy, and of copies of that
 
 
 def check_settings(module: nn.Module) -> None:
@@ -36,8 +37,15 @@ def check_settings(module: nn.Module) -> None:
         _check_tensor(name, tensor)
 
 
+def say_recorded(module: nn.Module) -> None:
+    """Note that what a module says about its training was used, by a loop that was recorded."""
+    vars(module)[_RECORDED] = True
+
+
 def ignored_settings(module: nn.Module) -> list[str]:
     """Name what a module says about its training, which is not used."""
+    if _RECORDED in vars(module):
+        return []
     is_lightning = any(base.__module__.startswith(_LIGHTNING) for base in type(module).__mro__)
     names = ("training_step", "configure_optimizers")
     return [name for name in names if is_lightning and hasattr(module, name)]

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-import lightning.pytorch as pl
+import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from dataval import Learner, TrainingRun
 from dataval.backend.losses import Loss
 from dataval.errors import InvalidDataError, InvalidModelError
+from dataval.training.checkpoints import Checkpoints
 from dataval_torch.recorder.loader import NotedLoader, Reading
 from dataval_torch.recorder.recorder import Recorder
 
 __all__ = ["LightningRecorder"]
+
+_STRATEGY = "SingleDeviceStrategy"
+_PACKAGES = ("lightning", "pytorch_lightning")  # two names of one library
+pl: Any = import_module("lightning.pytorch" if find_spec("lightning") else "pytorch_lightning")
 
 
 class LightningRecorder(pl.Callback):
@@ -27,27 +34,59 @@ class LightningRecorder(pl.Callback):
     >>> run = recorder.finish()
     >>> values = dv.HyDRA(recorder.learner).fit(loader.dataset, run=run).score(X_val, y_val)
 
-    Automatic optimization with one optimizer on one device is followed; clipping by norm is read off the
-    trainer. What else is recorded, proved and refused is as for `Recorder`. Where a `ModelCheckpoint`
-    monitors something, the run has a mark "best" at its best model.
+    Automatic optimization with one optimizer on one device is followed; accumulation, schedules and clipping
+    by norm are those of the trainer. What else is recorded, proved and refused is as for `Recorder`. Where a
+    `ModelCheckpoint` monitors something, the run has a mark "best" at its best model. One callback records
+    one fit.
 
     Parameters
     ----------
     loss : str, NamedLoss or callable, default "cross_entropy"
         The loss of each sample, as for `Learner`.
     net : str, optional
-        Name of the submodule that maps inputs to outputs. By default the LightningModule itself where it
-        defines ``forward``, otherwise the one child that holds all parameters.
+        Name of the submodule that maps inputs to outputs. By default it is what ``training_step`` calls: the
+        LightningModule itself (``self(x)``), or the one child that holds all parameters (``self.model(x)``).
+    clip_norm : float, optional
+        The norm that gradients are clipped to where the module does so itself
+        (``configure_gradient_clipping``); the trainer's ``gradient_clip_val`` by default.
     outputs, target, checkpoints, proved, seed
         As for `Recorder`.
+
+    Raises
+    ------
+    InvalidModelError
+        From ``fit``, before the first update or after it: if the trainer or the module does what can't be
+        followed (manual optimization, several optimizers or devices, sharding strategies,
+        ``overfit_batches``), or nothing that holds all parameters is called.
+    InvalidDataError
+        From ``fit``: if the training data aren't one DataLoader whose samples have numbers.
     """
 
-    def __init__(self, loss: Loss = "cross_entropy", *, net: str | None = None, **options: Any) -> None:
-        self._loss, self._net, self._options = loss, net, options
-        self._reading = Reading(options.get("seed", 0))
+    def __init__(
+        self,
+        loss: Loss = "cross_entropy",
+        *,
+        net: str | None = None,
+        clip_norm: float | None = None,
+        outputs: Callable[[Any], Any] | None = None,
+        target: str | None = None,
+        checkpoints: Checkpoints | None = None,
+        proved: float = 0.01,
+        seed: int = 0,
+    ) -> None:
+        self._loss, self._net, self._clip_norm = loss, net, clip_norm
+        self._options: dict[str, Any] = {
+            "outputs": outputs,
+            "target": target,
+            "checkpoints": checkpoints,
+            "proved": proved,
+            "seed": seed,
+        }
+        self._reading = Reading(seed)
         self._loaders: list[NotedLoader] = []
-        self._recorder: Recorder | None = None
-        self._undo: Callable[[], None] = lambda: None
+        self._recorders: list[Recorder] = []  # one for each module that may be what is called, until one is
+        self._best: Any = None
+        self._undo: list[Callable[[], None]] = []
 
     @property
     def learner(self) -> Learner:
@@ -66,13 +105,16 @@ class LightningRecorder(pl.Callback):
         """Take the place of the training loader."""
         if stage != "fit":
             return
+        if self._recorders:
+            raise InvalidDataError("this callback has recorded a fit already: make a new one for each")
         _check(trainer, pl_module)
+        _candidates(pl_module, self._net)
         source = trainer.fit_loop._data_source
         given = source.instance
         if hasattr(given, "train_dataloader"):
             own = given.train_dataloader
             given.train_dataloader = lambda: self._noted(own())
-            self._undo = lambda: delattr(given, "train_dataloader")
+            self._undo.append(lambda: delattr(given, "train_dataloader"))
         else:
             source.instance = self._noted(given)
 
@@ -84,44 +126,72 @@ class LightningRecorder(pl.Callback):
             raise InvalidDataError(
                 "the trainer has made its loader before the callback: pass it to the Trainer"
             )
-        by_norm = trainer.gradient_clip_algorithm in (None, "norm")
-        self._recorder = Recorder(
-            _net_of(pl_module, self._net),
-            trainer.optimizers[0],
-            self._loss,
-            clip_norm=(trainer.gradient_clip_val or None) if by_norm else None,
-            **self._options,
-        )
+        nets = _candidates(pl_module, self._net)
+        self._recorders = [self._recorder(net, trainer) for net in nets]
+        if len(nets) == 2:  # where the module itself is called, its child is so within
+            self._undo.append(nets[0].register_forward_pre_hook(self._leave_out_child).remove)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Count epochs."""
-        self._recorded().begin_epoch(len(self._loaders[-1].dataset))  # type: ignore[arg-type]
+        for recorder in self._recorders:
+            recorder.begin_epoch(len(self._loaders[-1].dataset))  # type: ignore[arg-type]
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Say which samples the step is of."""
         noted = self._loaders[-1].read.popleft()
-        self._recorded().next(noted)
+        for recorder in self._recorders:
+            recorder.next(noted)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop noting: what follows may be validation."""
-        self._recorded().next(None)
+        """Stop noting, as what follows may be validation, and find out which module is called."""
+        for recorder in self._recorders:
+            recorder.next(None)
+        called = [recorder for recorder in self._recorders if recorder.has_passes]
+        if not called and trainer.global_step:
+            raise InvalidModelError(_uncalled(pl_module, self._net))
+        for other in self._recorders if called else ():
+            if other is not called[0]:
+                other.stop()
+        self._recorders = called[:1] or self._recorders
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         """Mark the model where a checkpoint is kept because it is the best so far."""
         best = trainer.checkpoint_callback
-        if self._recorder is not None and getattr(best, "monitor", None) and _is_best(trainer, best):
-            self._recorder.mark("best")
+        if not getattr(best, "monitor", None) or not self._recorders or best.best_model_score is None:
+            return
+        now = best.best_model_path, float(best.best_model_score)
+        if now != self._best:
+            self._best = now
+            self.mark("best")
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Put the loader back."""
-        self._undo()
+        self._put_back()
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Put the loader back."""
-        self._undo()
-        self._undo = lambda: None
+        self._put_back()
+
+    def _put_back(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def _recorder(self, net: nn.Module, trainer: Any) -> Recorder:
+        by_norm = trainer.gradient_clip_algorithm in (None, "norm")
+        return Recorder(
+            net,
+            trainer.optimizers[0],
+            self._loss,
+            clip_norm=self._clip_norm or ((trainer.gradient_clip_val or None) if by_norm else None),
+            scaler=getattr(trainer.precision_plugin, "scaler", None),
+            **self._options,
+        )
+
+    def _leave_out_child(self, module: nn.Module, args: Any) -> None:
+        if torch.is_grad_enabled() and len(self._recorders) == 2:
+            self._recorders[1].next(None)
 
     def _noted(self, loader: Any) -> NotedLoader:
         if not isinstance(loader, DataLoader):
@@ -130,44 +200,59 @@ class LightningRecorder(pl.Callback):
         return self._loaders[-1]
 
     def _recorded(self) -> Recorder:
-        if self._recorder is None:
+        if not self._recorders:
             raise InvalidDataError("nothing was recorded: pass the callback to the Trainer, and call fit")
-        return self._recorder
+        return self._recorders[0]
 
 
 def _check(trainer: Any, module: Any) -> None:
+    strategy = type(trainer.strategy).__name__
     if not module.automatic_optimization:
         raise InvalidModelError(
             "manual optimization calls the optimizer where no callback sees it: record by "
-            "dataval_torch.Recorder in "
-            "training_step, or use automatic optimization"
+            "dataval_torch.Recorder in training_step, or use automatic optimization"
         )
     if trainer.world_size > 1:
         raise InvalidModelError(
             f"one device can be recorded, the trainer has {trainer.world_size}: use devices=1"
         )
+    if strategy != _STRATEGY:
+        raise InvalidModelError(
+            f"the trainer's strategy {strategy} can't be followed: leave strategy out, which gives {_STRATEGY}"
+        )
+    if trainer.overfit_batches:
+        raise InvalidModelError(
+            "overfit_batches changes the loader's order: use limit_train_batches and a loader without shuffling"
+        )
 
 
-def _net_of(module: nn.Module, name: str | None) -> nn.Module:
+def _candidates(module: nn.Module, name: str | None) -> list[nn.Module]:
+    """Return what may be what ``training_step`` calls, from the outside in."""
+    children = dict(module.named_modules())
     if name is not None:
-        return module.get_submodule(name)
-    if type(module).forward is not pl.LightningModule.forward:
-        return module
+        if name not in children:
+            raise InvalidModelError(f"net={name!r} is no submodule: there are {sorted(children)[1:]}")
+        return [children[name]]
     n_all = sum(p.numel() for p in module.parameters())
     whole = [child for child in module.children() if sum(p.numel() for p in child.parameters()) == n_all]
-    if len(whole) != 1:
-        names = [name for name, _ in module.named_children()]
+    found = [module] * _defines_forward(module) + whole * (len(whole) == 1)
+    if not found:
         raise InvalidModelError(
-            f"the module has no forward and no one child with all parameters: say by net= which of {names} "
-            "maps "
-            "inputs to outputs"
+            "the module has no forward and no one child with all parameters: say by net= which of "
+            f"{[name for name, _ in module.named_children()]} maps inputs to outputs"
         )
-    return whole[0]
+    return found
 
 
-def _is_best(trainer: Any, checkpoint: Any) -> bool:
-    """Whether the monitored value is the best that there was."""
-    now, best = trainer.callback_metrics.get(checkpoint.monitor), checkpoint.best_model_score
-    if now is None:
-        return False
-    return best is None or bool(now <= best if checkpoint.mode == "min" else now >= best)
+def _defines_forward(module: nn.Module) -> bool:
+    """Whether a class of the user's own does, in either of the packages that Lightning is called."""
+    owner = next(kind for kind in type(module).__mro__ if "forward" in vars(kind))
+    return owner.__module__.partition(".")[0] not in _PACKAGES
+
+
+def _uncalled(module: nn.Module, name: str | None) -> str:
+    tried = "net=" + repr(name) if name else "the module's forward or the one child that holds all parameters"
+    return (
+        f"training_step doesn't call {tried}: say by net= which of "
+        f"{[name for name, _ in module.named_children()]} maps inputs to outputs"
+    )

@@ -17,6 +17,7 @@ from dataval.data.parts import split
 from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.checkpoints import Checkpoints
 from dataval_torch.model.functional import own_module
+from dataval_torch.model.settings import say_recorded
 from dataval_torch.recorder.loader import NotedBatch, Reading
 from dataval_torch.recorder.optimizers import Watched, unwrapped
 from dataval_torch.recorder.session import Session
@@ -128,6 +129,11 @@ class Recorder:
             self._twin, loss=self._loss, params=list(self._names), device=device, outputs=self._outputs
         )
 
+    @property
+    def has_passes(self) -> bool:
+        """Whether a forward pass was recorded yet."""
+        return self._session.has_passes
+
     def batches(self, loader: DataLoader[Any]) -> Iterator[Any]:
         """Yield one epoch of a loader's batches, noting which samples they are made of.
 
@@ -189,8 +195,19 @@ class Recorder:
             raise TypeError(f"a mark needs a name, got {name!r}")
         self._session.mark(name)
 
+    def doubt(self, problem: str) -> None:
+        """Say before the first update what of the loop can't be done again, in words."""
+        self._session.doubts.append(problem)
+
+    def stop(self) -> None:
+        """Stop recording: the module and the optimizer are as they were."""
+        self._session.stop()
+
     def finish(self) -> TrainingRun:
         """Stop recording, and return the run.
+
+        Where the model has the parameters of an earlier update again, as after its best state was loaded, the
+        run has a mark "best" there.
 
         Raises
         ------
@@ -202,7 +219,7 @@ class Recorder:
         RecordingWarning
             If the loop did what can't be done again.
         """
-        self._session.stop()
+        self.stop()
         return self._session.run(self._n_samples)
 
     def _split(self, item: Any) -> tuple[Any, Any]:
@@ -234,6 +251,9 @@ def _check_parameters(net: nn.Module, optimizer: torch.optim.Optimizer, names: l
 def _twin(net: nn.Module, names: list[str]) -> nn.Module:
     """Return a copy of the module without gradients, in its modes; what the optimizer updates is free."""
     twin = own_module(net, is_ours=False)
+    if "_original_forward" in vars(twin):  # Accelerate's mixed precision calls the module that it was made for
+        vars(twin).pop("forward")
+    say_recorded(twin)
     for mine, theirs in zip(twin.modules(), net.modules(), strict=True):
         mine.training = theirs.training
     for name, parameter in twin.named_parameters():

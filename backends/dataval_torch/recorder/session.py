@@ -72,6 +72,8 @@ class Session:
         self._net, self._watched, self._learner, self._split = net, watched, learner, split
         self._clip_norm, self._scaler, self._policy, self._proved = clip_norm, scaler, policy, proved
         self._rng = rng
+        self.doubts: list[str] = []
+        """What of the loop can't be done again, as far as it is known before it starts."""
         self._noted: NotedBatch | None = None
         self._epoch = self._proved_epoch = -1
         self._pending: list[Pass] = []
@@ -85,6 +87,11 @@ class Session:
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
         ]
+
+    @property
+    def has_passes(self) -> bool:
+        """Whether there was a forward pass yet."""
+        return self._tape is not None
 
     def next(self, noted: NotedBatch | None, epoch: int) -> None:
         """Say which samples the next pass is of."""
@@ -109,7 +116,7 @@ class Session:
                 "no forward pass was recorded: take the batches from recorder.batches(loader), and call the "
                 "very module and optimizer that the recorder was given"
             )
-        self._check_unchanged()
+        self._look_back()
         loss = describe_loss(self._learner.loss, self._learner.outputs)
         backend = self._backend
         return self._tape.finish(
@@ -152,7 +159,7 @@ class Session:
 
     def _start(self, batch: Batch) -> None:
         """Make a copy of the model work like ours, and take the first state down."""
-        twin, problem = self._learner.model, self._watched.problem
+        twin = self._learner.model
         twin.load_state_dict(self._net.state_dict())
         self._modes = [layer.training for layer in self._net.modules()]
         for mine, mode in zip(twin.modules(), self._modes, strict=True):
@@ -176,8 +183,9 @@ class Session:
         self._tape = Tape(self._backend.signature, optimizer, start, self._counts, self._policy)
         self._prover = Prover(self._backend, optimizer, self._clip_norm)
         self._values = start.parameters
-        if problem is not None:
-            self._note(problem)
+        for problem in (*self.doubts, self._watched.problem):
+            if problem is not None:
+                self._note(problem)
 
     def _converted(self, batch: Batch) -> Batch:
         dtype, loss = self._backend.model.dtype, self._learner.loss
@@ -239,6 +247,12 @@ class Session:
             return
         self._check_unchanged()
         passes = [each for each in self._pending if each.is_back or len(each.buffers)]
+        if self._pending and not any(each.is_back for each in self._pending):
+            passes = self._pending
+            self._note(
+                "no gradient came back to what the model returned: its loss is made inside of it of something "
+                "else (as under Accelerate's mixed precision), or the outputs were detached"
+            )
         self._pending = []
         if not passes:
             self._note("the optimizer steps without a recorded pass: take every batch from recorder.batches")
@@ -298,6 +312,15 @@ class Session:
             self._note(found)
         else:
             self._tape.prove(found)
+
+    def _look_back(self) -> None:
+        """Look what weights training left: those of an earlier moment are marked "best"."""
+        assert self._tape is not None
+        now = self._watched.values()
+        if not torch.equal(now, self._values) and (step := self._tape.step_of(to_numpy(now))) is not None:
+            self._tape.mark("best", step)
+            self._values = now
+        self._check_unchanged()
 
     def _check_unchanged(self) -> None:
         """Look whether parameters were written to since the last update."""

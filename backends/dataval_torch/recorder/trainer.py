@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import torch
@@ -11,15 +12,16 @@ from transformers import TrainerCallback
 
 from dataval import Learner, TokenCrossEntropy, TrainingRun
 from dataval.backend.losses import Loss
+from dataval.checks import described
 from dataval.errors import InvalidDataError, InvalidModelError
+from dataval.training.checkpoints import Checkpoints
 from dataval_torch.recorder.loader import NotedCollate, Reading, noted_batch
 from dataval_torch.recorder.recorder import Recorder
 
 __all__ = ["TrainerRecorder"]
 
-_KEYS = (
-    "dataval_keys"  # of the batch entry that holds the samples' numbers, taken out before the model is called
-)
+_KEYS = "dataval_keys"  # of the batch entry that holds the samples' numbers, taken out before the step
+_WRAPPED = ("get_train_dataloader", "training_step")
 
 
 class TrainerRecorder:
@@ -50,22 +52,37 @@ class TrainerRecorder:
     Raises
     ------
     InvalidModelError
-        If the trainer does what can't be followed (label smoothing of its own, several devices).
+        If the trainer does what can't be followed (label smoothing of its own, several devices, sharding,
+        compiling).
+    InvalidDataError
+        From ``train``: if its samples have no numbers, or a training was recorded already.
     """
 
     def __init__(
-        self, trainer: Any, loss: Loss | None = None, *, target: str = "labels", **options: Any
+        self,
+        trainer: Any,
+        loss: Loss | None = None,
+        *,
+        target: str = "labels",
+        outputs: Callable[[Any], Any] | None = None,
+        checkpoints: Checkpoints | None = None,
+        proved: float = 0.01,
+        seed: int = 0,
     ) -> None:
         _check(trainer)
-        self._trainer, self._target, self._options = trainer, target, options
+        self._trainer, self._target = trainer, target
+        self._options: dict[str, Any] = {
+            "outputs": outputs,
+            "checkpoints": checkpoints,
+            "proved": proved,
+            "seed": seed,
+        }
         self._loss = _loss_of(trainer.model) if loss is None else loss
-        self._reading = Reading(options.get("seed", 0))
+        self._reading = Reading(seed)
         self._data: DataLoader[Any] | None = None
         self._recorder: Recorder | None = None
-        self._hooks: list[Any] = []
-        own = trainer.get_train_dataloader
-        trainer.get_train_dataloader = lambda: self._numbered(own())
-        trainer.add_callback(_Watch(self))
+        self._watch = _Watch(self)
+        self._wrap()
 
     @property
     def learner(self) -> Learner:
@@ -85,41 +102,65 @@ class TrainerRecorder:
 
     def finish(self) -> TrainingRun:
         """Return the run, see `Recorder.finish`."""
-        for hook in self._hooks:
-            hook.remove()
-        self._trainer.__dict__.pop("get_train_dataloader", None)
+        for name in _WRAPPED:
+            self._trainer.__dict__.pop(name, None)
+        self._trainer.remove_callback(self._watch)
         return self._recorded().finish()
 
     def begin(self, model: nn.Module, optimizer: Any) -> None:
         """Begin to record, now that there is an optimizer."""
-        limit = self._trainer.args.max_grad_norm
+        limit, accelerator = self._trainer.args.max_grad_norm, self._trainer.accelerator
         self._recorder = Recorder(
             model,
             optimizer,
             self._loss,
             clip_norm=limit if limit and limit > 0 else None,
             target=self._target,
+            scaler=accelerator.scaler,
             **self._options,
         )
-        self._hooks.append(model.register_forward_pre_hook(self._take_keys, with_kwargs=True, prepend=True))
+        if accelerator.mixed_precision in ("fp16", "bf16"):
+            self._recorder.doubt(
+                f"the trainer uses mixed precision ({accelerator.mixed_precision}), whose rounding can't be "
+                "differentiated exactly"
+            )
 
     def begin_epoch(self) -> None:
         """Count an epoch."""
         self._recorded().begin_epoch(len(self.loader.dataset))  # type: ignore[arg-type]
 
+    def _wrap(self) -> None:
+        """Have the trainer's loader number its samples, and take the numbers out of each batch."""
+        loader, step = (getattr(self._trainer, name) for name in _WRAPPED)
+        self._trainer.get_train_dataloader = lambda: self._numbered(loader())
+        self._trainer.training_step = lambda model, inputs, *given, **named: self._noted_step(
+            lambda: step(model, inputs, *given, **named), inputs
+        )
+        self._trainer.add_callback(self._watch)
+
     def _numbered(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         """Return the trainer's own loader, made to carry the samples' numbers in its batches."""
+        if self._recorder is not None:
+            raise InvalidDataError(
+                "this recorder has recorded a training already: finish it, and make a new one for each"
+            )
         inner = getattr(loader, "base_dataloader", loader)  # inside of what Accelerate puts around it
         self._data = DataLoader(inner.dataset, batch_size=1, collate_fn=inner.collate_fn)
         self._reading.number(inner, _KeyedCollate)
         return loader
 
-    def _take_keys(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Say which samples a call is of, and leave the model its own arguments."""
-        keys = kwargs.pop(_KEYS, None)
-        given = {name: value for name, value in kwargs.items() if name != "num_items_in_batch"}
-        self._recorded().next(None if keys is None else noted_batch(keys, given))
-        return args, kwargs
+    def _noted_step(self, step: Callable[[], torch.Tensor], inputs: MutableMapping[str, Any]) -> torch.Tensor:
+        """Do a training step, of which it is known what samples it is of.
+
+        Before losses of the user's own take the targets out of the batch, and other arguments than its keys are
+        given to the model.
+        """
+        keys = inputs.pop(_KEYS)
+        recorder = self._recorded()
+        recorder.next(noted_batch(keys, dict(inputs)))
+        loss = step()
+        recorder.next(None)
+        return loss
 
     def _recorded(self) -> Recorder:
         if self._recorder is None:
@@ -132,6 +173,8 @@ class _KeyedCollate(NotedCollate):
 
     def __call__(self, found: list[Any]) -> Any:
         batch = self.collate([sample for _, sample in found])
+        if not isinstance(batch, MutableMapping):
+            raise InvalidDataError(f"the collator must make a dict of a batch, it made {described(batch)}")
         batch[_KEYS] = torch.tensor([key for key, _ in found])
         return batch
 
@@ -162,6 +205,13 @@ def _check(trainer: Any) -> None:
         )
     if args.world_size > 1 or args.n_gpu > 1:
         raise InvalidModelError("one device can be recorded: set CUDA_VISIBLE_DEVICES to one")
+    unlike = {
+        "DeepSpeed": trainer.is_deepspeed_enabled,
+        "FSDP": trainer.is_fsdp_enabled,
+        "torch_compile": args.torch_compile,
+    }
+    for name in (name for name, is_on in unlike.items() if is_on):
+        raise InvalidModelError(f"{name} changes the model where it can't be followed: train without it")
 
 
 def _loss_of(model: nn.Module) -> Loss:

@@ -57,12 +57,12 @@ class Module(pl.LightningModule):
                 self.net[0].weight.mul_(1 - self.decay)
 
 
-def fit(module, folder, callbacks=(), **options):
+def fit(module, folder, callbacks=(), package=pl, ckpt_path=None, **options):
     generator = torch.Generator().manual_seed(1)
     loader = DataLoader(TensorDataset(torch.tensor(X), torch.tensor(Y)), 6, shuffle=True, generator=generator)
     validation = DataLoader(TensorDataset(torch.tensor(X_VAL), torch.tensor(Y_VAL)), 8)
     settings = {"max_epochs": 3, "gradient_clip_val": 0.5, "enable_checkpointing": False} | options
-    trainer = pl.Trainer(
+    trainer = package.Trainer(
         callbacks=list(callbacks),
         logger=False,
         enable_progress_bar=False,
@@ -71,8 +71,34 @@ def fit(module, folder, callbacks=(), **options):
         default_root_dir=folder,
         **settings,
     )
-    trainer.fit(module, loader, validation)
+    trainer.fit(module, loader, validation, ckpt_path=ckpt_path)
     return module
+
+
+class Forward(Module):
+    """Trains through a forward of its own, which does more than its child."""
+
+    def forward(self, x):
+        return self.net(x + 0.1)
+
+    def training_step(self, batch, _):
+        x, y = batch
+        return nn.functional.cross_entropy(self(x), y)
+
+
+class ForInference(Module):
+    """Defines a forward that training doesn't call."""
+
+    def forward(self, x):
+        return self.net(x).softmax(dim=1)
+
+
+def recorded(module, folder, callbacks=(), **options):
+    """Return the recorder's learner and its run."""
+    recorder = LightningRecorder()
+    fit(module, folder, [recorder, *callbacks], **options)
+    run = recorder.finish()
+    return recorder.learner, run
 
 
 def validation_loss(module):
@@ -108,6 +134,60 @@ def test_recording_changes_nothing_and_the_best_is_marked(tmp_path):
     torch.testing.assert_close(found, torch.cat([p.reshape(-1) for p in kept.values()]), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("kind", [Forward, ForInference])
+def test_what_training_calls_is_found_out(tmp_path, kind):
+    """A replay of what isn't called would miss by far; the copy of an MLP is bit-exact up to rounding."""
+    learner, run = recorded(kind(), tmp_path)
+    assert run.evidence.grade == "rounding"
+    assert (type(learner.model) is kind) == (kind is Forward)
+    dv.HyDRA(learner).fit(X, Y, run=run).score(X_VAL, Y_VAL)
+    assert np.nanmax(run.evidence.deviations) < 1e-10
+
+
+def test_the_other_package_name(tmp_path):
+    """pytorch_lightning's classes are not those of lightning.pytorch."""
+    other = pytest.importorskip("pytorch_lightning")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    kind = type("Other", (other.LightningModule,), dict(vars(Module)))
+    kind.__init__ = lambda self: (other.LightningModule.__init__(self), _build(self))[0]
+    recorder = LightningRecorder()
+    fit(kind(), tmp_path, [recorder], package=other)
+    run = recorder.finish()
+    assert (run.n_steps, run.evidence.grade) == (12, "rounding")
+
+
+def _build(module):
+    module.net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    module.weights, module.decay = None, 0.0
+
+
+def test_a_tie_does_not_move_the_best(tmp_path):
+    """All models are equally good, so that the first is kept; the last is saved, too."""
+
+    class Tied(Module):
+        def validation_step(self, batch, _):
+            self.log("val_loss", torch.tensor(1.0))
+
+    checkpoint = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, monitor="val_loss", save_last=True)
+    _, run = recorded(Tied(), tmp_path, [checkpoint], enable_checkpointing=True)
+    assert run.marks == {"best": 4}
+
+
+def test_a_fit_that_is_taken_up_again(tmp_path):
+    """AdamW has done 8 updates before, and its moments are those of the checkpoint."""
+    checkpoint = pl.callbacks.ModelCheckpoint(dirpath=tmp_path)
+    fit(Module(), tmp_path, [checkpoint], enable_checkpointing=True, max_epochs=2)
+    _, run = recorded(Module(), tmp_path, ckpt_path=checkpoint.best_model_path)
+    assert (run.n_steps, run.evidence.grade) == (4, "rounding")
+    assert (run.plan.hyperparameters.counts[0] == 8).all()
+
+
+def test_clipping_by_value_is_named(tmp_path):
+    options = {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"}
+    with pytest.warns(RecordingWarning, match="clipped by value"):
+        recorded(Module(), tmp_path, **options)
+
+
 def test_what_deviates_is_named_and_refused(tmp_path):
     recorder = LightningRecorder()
     with pytest.warns(RecordingWarning, match=r"weight were changed .* multiplied by 0\.99"):
@@ -120,5 +200,32 @@ def test_what_deviates_is_named_and_refused(tmp_path):
 def test_refusals(tmp_path):
     with pytest.raises(InvalidModelError, match="manual optimization"):
         fit(Module(manual=True), tmp_path, [LightningRecorder()], gradient_clip_val=None)
+    with pytest.raises(InvalidModelError, match="overfit_batches changes the loader's order"):
+        fit(Module(), tmp_path, [LightningRecorder()], overfit_batches=1)
+    with pytest.raises(InvalidModelError, match=r"net='gone' is no submodule: there are .*'net'"):
+        fit(Module(), tmp_path, [LightningRecorder(net="gone")])
+    with pytest.raises(InvalidModelError, match="updates 2 parameters that are not the module's"):
+        fit(Module(), tmp_path, [LightningRecorder(net="net.0")])
+
+    class TwoParts(Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.head = self.net[:2], self.net[2:]
+
+    with pytest.raises(InvalidModelError, match=r"say by net= which of \['net', 'head'\]"):
+        fit(TwoParts(), tmp_path, [LightningRecorder()])
+
+    class Uncalled(TwoParts):
+        forward = Forward.forward
+
+        def training_step(self, batch, _):
+            return nn.functional.cross_entropy(self.head(self.net(batch[0])), batch[1])
+
+    with pytest.raises(InvalidModelError, match=r"doesn't call the module's forward .* \['net', 'head'\]"):
+        fit(Uncalled(), tmp_path, [LightningRecorder()])
+    recorder = LightningRecorder()
+    fit(Module(), tmp_path, [recorder], max_epochs=1)
+    with pytest.raises(InvalidDataError, match="has recorded a fit already"):
+        fit(Module(), tmp_path, [recorder], max_epochs=1)
     with pytest.raises(InvalidDataError, match="nothing was recorded"):
         LightningRecorder().finish()

@@ -137,6 +137,20 @@ def test_recording_changes_nothing():
     assert not model._forward_pre_hooks
 
 
+def test_parameters_of_an_earlier_update_are_the_best():
+    """Not an average that is written back."""
+    kept = {}
+
+    def keep_the_best(model, step, moment, **_):
+        if moment == "after" and step == 5:
+            kept.update(copy.deepcopy(model.state_dict()))
+        if moment == "after" and step == 12:
+            model.load_state_dict(kept)
+
+    _, _, run = replace(Script(), each=keep_the_best).run(recorder=True)
+    assert (run.n_steps, run.marks, run.evidence.grade) == (12, {"best": 5}, "rounding")
+
+
 def test_dropout_is_drawn_again():
     """Under seeds that the recorder sets, so that the same recorder's seed gives the same script."""
     build = lambda: nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.3), nn.Tanh(), nn.Linear(8, 3))  # noqa: E731

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import dataval as dv
-from dataval.errors import InvalidModelError
+from dataval.errors import InvalidDataError, InvalidModelError, RecordingWarning, RunMismatchError
 from dataval_torch import TrainerRecorder
 
 transformers = pytest.importorskip("transformers")
@@ -97,22 +97,30 @@ class Weighted(transformers.Trainer):
         return (by_token.sum(1) * weights).sum() / num_items_in_batch
 
 
-def trainer_of(model, labels, folder, kind=transformers.Trainer, **options):
-    arguments = transformers.TrainingArguments(
-        str(folder),
-        num_train_epochs=2,
-        per_device_train_batch_size=4,
-        learning_rate=5e-3,
-        weight_decay=0.1,
-        warmup_steps=2,
-        report_to=[],
-        disable_tqdm=True,
-        save_strategy="no",
-        logging_strategy="no",
-        use_cpu=True,
-        **options,
-    )
-    return kind(model, arguments, train_dataset=Sentences(labels))
+def trainer_of(model, labels, folder, kind=transformers.Trainer, given=None, **options):
+    settings = {
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 5e-3,
+        "weight_decay": 0.1,
+        "warmup_steps": 2,
+        "report_to": [],
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "use_cpu": True,
+    }
+    arguments = transformers.TrainingArguments(str(folder), **(settings | options))
+    sentences = Sentences(labels)
+    return kind(model, arguments, train_dataset=sentences, eval_dataset=sentences, **(given or {}))
+
+
+def recorded(*arguments, **options):
+    """Return the trainer that was recorded, the recorder and its run."""
+    trainer = trainer_of(*arguments, **options)
+    recorder = TrainerRecorder(trainer)
+    trainer.train()
+    return trainer, recorder, recorder.finish()
 
 
 def validation_loss(model, labels):
@@ -192,3 +200,141 @@ def test_token_losses_are_the_models_own():
     own = model(input_ids=torch.tensor(IDS), labels=torch.tensor(WORDS)).loss
     n_tokens = (WORDS[:, 1:] != -100).sum()
     assert float(losses.sum()) == pytest.approx(float(own) * n_tokens, rel=1e-6)
+
+
+def of_outputs(outputs, labels, num_items_in_batch=None):
+    return torch.nn.functional.cross_entropy(outputs.logits, labels)
+
+
+class Popping(transformers.Trainer):
+    """Takes the target out of the batch, as scripts with losses of their own do."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        return of_outputs(model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]), labels)
+
+
+@pytest.mark.parametrize(
+    "own", [{"kind": Popping}, {"given": {"compute_loss_func": of_outputs}}], ids=["override", "function"]
+)
+def test_losses_of_the_users_own(tmp_path, own):
+    _, recorder, run = recorded(bert(), CLASSES, tmp_path, **own)
+    assert (run.n_steps, run.evidence.grade) == (8, "rounding")
+    dv.HyDRA(recorder.learner).fit(recorder.loader, run=run).score(
+        {"input_ids": IDS_VAL, "attention_mask": np.ones_like(IDS_VAL)}, CLASSES_VAL
+    )
+    assert run.evidence.is_proved.all()
+
+
+def test_the_best_model_is_loaded_at_the_end(tmp_path):
+    """A rate as high as 1 makes the second epoch worse than the first."""
+    options = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    trainer, _, run = recorded(bert(), CLASSES, tmp_path, learning_rate=1.0, **options)
+    assert trainer.state.best_global_step == 4
+    assert (run.n_steps, run.marks, run.evidence.grade) == (8, {"best": 4}, "rounding")
+    best = torch.cat([p.detach().reshape(-1) for p in trainer.model.parameters()])
+    assert torch.equal(run.until("best").final.parameters, best)
+
+
+def test_a_training_that_is_taken_up_again(tmp_path):
+    """AdamW has done 4 updates before; the batches of the first epoch are skipped."""
+    trainer_of(bert(), CLASSES, tmp_path, save_strategy="epoch", num_train_epochs=1).train()
+    trainer = trainer_of(bert(), CLASSES, tmp_path)
+    recorder = TrainerRecorder(trainer)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    run = recorder.finish()
+    assert (run.n_steps, run.evidence.grade) == (4, "rounding")
+    assert (run.plan.hyperparameters.counts[0] == 4).all()
+    np.testing.assert_array_equal(np.sort(run.plan.order), np.arange(N))
+
+
+def test_mixed_precision_is_noted_and_methods_of_states_work(tmp_path):
+    with pytest.warns(RecordingWarning, match=r"mixed precision \(bf16\)"):
+        _, recorder, run = recorded(bert().float(), CLASSES, tmp_path, bf16=True)
+    assert (run.n_steps, run.evidence.grade) == (8, "states")
+    with pytest.raises(RunMismatchError, match="mixed precision"):
+        dv.HyDRA(recorder.learner).fit(recorder.loader, run=run)
+    validation = {"input_ids": IDS_VAL, "attention_mask": np.ones_like(IDS_VAL)}, CLASSES_VAL
+    influence = dv.InfluenceFunction(recorder.learner, damping=1.0).fit(recorder.loader, run=run)
+    assert np.isfinite(influence.score(*validation)).all()
+
+
+class Meddling(transformers.TrainerCallback):
+    """Does something behind the optimizer's back, before a step or after it."""
+
+    def __init__(self, before=None, after=None):
+        self.before, self.after = before, after
+
+    def on_pre_optimizer_step(self, args, state, control, **given):
+        if self.before:
+            self.before(given["model"], given["optimizer"], state.global_step)
+
+    def on_optimizer_step(self, args, state, control, **given):
+        if self.after:
+            self.after(given["model"], given["optimizer"], state.global_step)
+
+
+def divided(model, *_):
+    for p in model.parameters():
+        p.grad /= 3
+
+
+@torch.no_grad()
+def decayed(model, *_):
+    model.classifier.weight.mul_(0.98)
+
+
+@torch.no_grad()
+def averaged(model, _, step):
+    average = model.__dict__.setdefault("kept", [p.clone() for p in model.parameters()])
+    for kept, p in zip(average, model.parameters(), strict=True):
+        kept.lerp_(p, 0.5)
+        if step == 2:
+            p.copy_(kept)
+
+
+def cycled(_, optimizer, step):
+    def swap(optimizer, *_):
+        for group in optimizer.param_groups:
+            group["betas"] = (0.7, 0.999)
+
+    if step == 0:
+        optimizer.optimizer.register_step_pre_hook(swap)
+
+
+DEVIATIONS = {
+    "divisor": (Meddling(before=divided), "divided by 3"),
+    "decay by hand": (Meddling(after=decayed), r"classifier\.weight were changed .* multiplied by 0\.98"),
+    "averaging": (Meddling(after=averaged), "averaging of weights .EMA, SWA. that is written back"),
+    "betas": (Meddling(before=cycled), r"beta1: .*beta1=0\.7,"),
+}
+
+
+@pytest.mark.parametrize("name", DEVIATIONS)
+def test_what_deviates_is_named_and_refused(tmp_path, name):
+    meddling, cause = DEVIATIONS[name]
+    trainer = trainer_of(bert(), CLASSES, tmp_path, given={"callbacks": [meddling]}, warmup_steps=0)
+    recorder = TrainerRecorder(trainer)
+    with pytest.warns(RecordingWarning, match=cause):
+        trainer.train()
+    run = recorder.finish()
+    with pytest.raises(RunMismatchError, match=cause):
+        dv.HyDRA(recorder.learner).fit(recorder.loader, run=run)
+
+
+def test_one_recorder_for_one_training(tmp_path):
+    trainer = trainer_of(bert(), CLASSES, tmp_path, num_train_epochs=1)
+    recorder = TrainerRecorder(trainer)
+    trainer.train()
+    with pytest.raises(InvalidDataError, match="has recorded a training already"):
+        trainer.train()
+    recorder.finish()
+    trainer.train()
+    assert not {"get_train_dataloader", "training_step"} & set(vars(trainer))
+    with pytest.raises(InvalidModelError, match="torch_compile changes the model"):
+        TrainerRecorder(trainer_of(bert(), CLASSES, tmp_path, torch_compile=True))
+    trainer.train_dataset = torch.utils.data.ChainDataset([])
+    trainer.args.max_steps = 2
+    TrainerRecorder(trainer)
+    with pytest.raises(InvalidDataError, match="IterableDataset, whose samples have no numbers"):
+        trainer.train()
