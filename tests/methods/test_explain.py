@@ -19,7 +19,7 @@ QUERIES = make_samples(n=6, seed=2)
 
 @shared
 def single_output(zoo, loss):
-    """Return a learner on the first output alone, as a regression's or a logit of two classes, with its data."""
+    """Return a learner on the first output alone, a regression's or a logit of two classes, and its data."""
     training = dv.Training(optimizer=dv.SGD(learning_rate=0.1), epochs=3, batch_size=6, seed=1)
     model = shared_model(zoo, "softmax_regression")
     learner = dv.Learner(model, loss=loss, training=training, progress=False, outputs=lambda found: found[:, 0])
@@ -126,7 +126,7 @@ def test_a_regression_is_asked_about_its_output(zoo):
     learner, X, y = single_output(zoo, "mse")
     method = dv.HyDRA(learner, hessian=True).fit(X, y)
     outputs = prediction_of(learner, (X, y), method.run_, QUERIES.X[:2])
-    true = outputs + [1, -1]
+    true = outputs + np.array([1, -1])
     found = method.explain(QUERIES.X[:2], true)
     of_output = dv.HyDRA(learner, hessian=True, objective=lambda outputs, _: outputs).fit(X, y, run=method.run_)
     lowered = of_output.attribute(QUERIES.X[:2], true)
