@@ -125,8 +125,8 @@ class Explanation:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether a true label or value is known and another one was predicted."""
-        return self.true is not None and self.true != self.predicted
+        """Whether the true label is known, and another one was predicted; False for a regression."""
+        return self.probabilities is not None and self.true is not None and self.true != self.predicted
 
     def __repr__(self) -> str:
         """Return a few lines to read."""

@@ -90,7 +90,7 @@ class VectorPanels:
         ax.barh(places, self._bars[index], color=color, height=0.75)
         ax.axvline(0.0, color=GREY, linewidth=0.5, zorder=0)
         if index:
-            ax.vlines(self._bars[0], places - 0.5, places + 0.5, color=INK, linewidth=1.0)
+            ax.vlines(self._bars[0], places - 0.42, places + 0.42, color=INK, linewidth=1.0)
         ax.set(xlim=self._limits, ylim=(self._n - 0.4, -0.6), xticks=[], yticks=[])
         if self._names is not None and index == 0:
             ax.set_yticks(places, self._names, fontsize=_NAME_SIZE, color=INK)

@@ -231,7 +231,7 @@ class _Words:
             (f"helpful: {for_it}", _BLUE, answer, answer.helpful),
             (f"harmful: {against}", RED, answer, answer.harmful),
         ]
-        if contrast is not None and self._found.is_wrong and not of_output:
+        if contrast is not None and self._found.is_wrong:
             moved = f"contrast: they moved it from {self._true} to {self._predicted}"
             rows.append((moved, _GREEN, contrast, contrast.helpful))
         return rows
