@@ -39,7 +39,7 @@ class ImagePanels:
     def height(self, width: float) -> float:
         """Return the height of a panel of some width, in inches."""
         rows, columns = self._pixels.shape[1:3]
-        return width * min(2.0, max(0.25, rows / columns))
+        return width * min(2.0, max(0.25, float(rows / columns)))
 
     def draw(self, ax: Axes, index: int, color: str) -> None:
         """Draw one sample, framed in a colour."""
@@ -67,7 +67,7 @@ class VectorPanels:
     repeats_query = True
 
     def __init__(self, samples: NDArray[Any], names: Sequence[str] | None = None) -> None:
-        self._n = samples.shape[1]
+        self._n = int(samples.shape[1])
         if names is not None and len(names) != self._n:
             raise ValueError(f"feature_names has {len(names)} names, but samples have {self._n} features.")
         largest = np.abs(samples.astype(np.float64)).max(axis=0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 
 import dataval as dv
+from dataval.data import Data
 from dataval.errors import InvalidDataError
 from dataval.methods.explanation import Ranking
 from tests.runs import make_learner, make_samples, shared, shared_model, trained
@@ -31,14 +33,8 @@ def prediction_of(learner, samples, run, X):
     """Return a model's outputs at the end of a run."""
     replay = learner.replay(*samples, run)
     backend, final = replay.program.backend, replay.final
-    batch = backend.batches(dv_data(X)).take(np.arange(len(X)))
+    batch = backend.batches(Data(X, np.zeros(len(X), dtype=np.int64))).take(np.arange(len(X)))
     return backend.arrays.to_numpy(backend.predict(final.parameters, final.buffers, batch))
-
-
-def dv_data(X):
-    from dataval.data import as_data
-
-    return as_data(X, np.zeros(len(X), dtype=np.int64))
 
 
 METHODS = {
@@ -163,6 +159,16 @@ def test_two_classes_of_a_single_logit(zoo):
     np.testing.assert_allclose([each.values for each in found], expected, **SAME)
 
 
+def test_a_model_that_is_trained_already(zoo):
+    learner, samples, _ = trained(zoo, "softmax_regression")
+    run = learner.adopt(*samples)
+    method = dv.InfluenceFunction(learner, solver="exact").fit(*samples, run=run)
+    found = method.explain(QUERIES.X)
+    predicted = prediction_of(learner, samples, run, QUERIES.X).argmax(axis=1)
+    assert [each.predicted for each in found] == predicted.tolist()
+    np.testing.assert_allclose([each.values for each in found], method.attribute(QUERIES.X, predicted), **SAME)
+
+
 def test_text(zoo):
     learner, samples, run = trained(zoo, "softmax_regression")
     found = dv.TracIn(learner).fit(*samples, run=run).explain(*QUERIES, k=2)
@@ -194,8 +200,9 @@ def test_refusals_before_any_work(zoo, monkeypatch):
             method.explain(nothing)
     with pytest.raises(InvalidDataError, match="query"):
         method.explain(QUERIES.X[:, :4])
-    with pytest.raises(NotFittedError):
-        dv.HyDRA(learner).explain(QUERIES.X)
+    for unfitted in (dv.HyDRA(learner), dv.LeaveOneOut(learner)):
+        with pytest.raises(NotFittedError):
+            unfitted.explain(QUERIES.X)
 
 
 def test_methods_that_cannot_say(zoo):
@@ -203,6 +210,12 @@ def test_methods_that_cannot_say(zoo):
     for method in (dv.MeanLoss(learner), dv.RandomValues(learner)):
         with pytest.raises(TypeError, match=f"{type(method).__name__} can't say .* explain with HyDRA"):
             method.fit(*samples, run=run).explain(QUERIES.X)
+    estimator = dv.LeaveOneOut(LogisticRegression()).fit(*samples)
+    with pytest.raises(TypeError, match="scikit-learn"):
+        estimator.explain(QUERIES.X)
+    accuracy = dv.LeaveOneOut(learner, utility="accuracy").fit(*samples, run=run)
+    with pytest.raises(TypeError, match="utility='accuracy' has no value for single"):
+        accuracy.explain(QUERIES.X)
 
 
 def test_several_outputs_are_refused(zoo):
@@ -211,3 +224,62 @@ def test_several_outputs_are_refused(zoo):
     method = dv.TracIn(learner).fit(X, np.eye(3)[y])
     with pytest.raises(TypeError, match=r"TracIn.explain needs one label or value a sample.*attribute"):
         method.explain(QUERIES.X)
+
+
+def halves(X):
+    return {"left": X[..., :4], "right": X[..., 4:]}
+
+
+@shared
+def fitted_to_dicts():
+    """Return a method of a model that takes a dict and has a loss of one's own, on one framework."""
+    torch = pytest.importorskip("torch")
+
+    class OfDict(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(6, 3, dtype=torch.float64)
+
+        def forward(self, left, right):
+            return self.layer(torch.cat([left, right], dim=1))
+
+    def own_loss(outputs, targets):
+        return torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = OfDict()
+    learner = dv.Learner(model, loss=own_loss, training=dv.Training(epochs=2, batch_size=6), progress=False)
+    X, y = make_samples()
+    return dv.TracIn(learner).fit(halves(X), y)
+
+
+def test_dicts_and_a_loss_of_ones_own():
+    method = fitted_to_dicts()
+    found = method.explain(halves(QUERIES.X), QUERIES.y)
+    predicted = np.array([each.predicted for each in found])
+    expected = method.attribute(halves(QUERIES.X), predicted)
+    np.testing.assert_allclose([each.values for each in found], expected, **SAME)
+    np.testing.assert_array_equal(found.queries.inputs["left"], QUERIES.X[:, :4])
+
+
+def test_a_data_set_yields_true_labels():
+    class Queries:
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            return halves(QUERIES.X[index]), QUERIES.y[index]
+
+    method = fitted_to_dicts()
+    found, expected = method.explain(Queries()), method.explain(halves(QUERIES.X), QUERIES.y)
+    for each, other in zip(found, expected, strict=True):
+        assert each.true == other.true
+        np.testing.assert_array_equal(each.contrast.values, other.contrast.values)
+
+
+def test_other_structures_are_refused():
+    with pytest.raises(InvalidDataError, match="the query inputs hold"):
+        fitted_to_dicts().explain({"left": QUERIES.X})
+    with pytest.raises(InvalidDataError, match="failed on the first query samples"):
+        fitted_to_dicts().explain({"left": QUERIES.X, "right": QUERIES.X})
