@@ -93,9 +93,11 @@ class Questions:
         wrong = everyone[:0]
         if truth is not None and predictions.are_labels:
             wrong = np.flatnonzero(truth != predictions.found)
-        asked = [predictions.found, *([] if truth is None else [truth[wrong]])]
         (form,) = _target_forms(training)
-        targets = np.concatenate(asked).astype(form.dtype).reshape(-1, *form.shape)
+        targets = np.zeros((queries.n + len(wrong), *form.shape), dtype=form.dtype)
+        if predictions.are_labels:  # a regression is asked about its output, which has no target
+            labels = [predictions.found, *([] if truth is None else [truth[wrong]])]
+            targets.flat = np.concatenate(labels)
         inputs = Data(queries.inputs, everyone).take(np.concatenate([everyone, wrong])).inputs
         return cls(Data(inputs, targets), predictions, truth)
 
@@ -109,7 +111,8 @@ class Questions:
             both = None if for_true is None else (for_true[i], self._contrast(for_predicted[i], for_true[i]))
             rankings = [Ranking.of(row, k, counts) for row in (for_predicted[i], *(both or ()))]
             each.append(self._explanation(i, *rankings))
-        return Explanations(tuple(each), self.samples.take(np.arange(n)), training)
+        queries = Data(self.samples.take(np.arange(n)).inputs, self.predictions.found)
+        return Explanations(tuple(each), queries, training)
 
     def _of_truth(self, values: FloatArray) -> list[FloatArray] | None:
         """Return each query's values for its true target; a regression's for being near to it."""

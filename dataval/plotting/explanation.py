@@ -127,8 +127,8 @@ class ExplanationDisplay:
         feature_names : sequence of str, optional
             The name of each entry of vectors.
         decode : callable, optional
-            Makes of one sample's inputs a text, such as a tokenizer's ``decode``, or the array to be shown, of
-            tuples and dicts for instance.
+            Makes of one sample's inputs a text, such as a tokenizer's ``decode``, or the array to be shown: one
+            of a dict's, or ``lambda row: row.reshape(28, 28)``.
         n : int, default 5
             The most samples of each kind to show.
         ax : matplotlib.axes.Axes, optional
@@ -154,8 +154,10 @@ class ExplanationDisplay:
         words = _Words(found, class_names)
 
         def shown(heading: str, color: str, ranking: Ranking, indices: NDArray[np.int64]) -> ShownSamples:
+            if not len(indices):
+                return ShownSamples(heading, color, [], [], ranking.values[indices])
             chosen = explanations.training.take(indices[:n])
-            samples = [_shown(chosen.inputs, i, decode) for i in range(len(indices[:n]))]
+            samples = [_shown(chosen.inputs, i, decode) for i in range(len(chosen))]
             return ShownSamples(
                 heading, color, samples, words.labels(chosen.targets), ranking.values[indices[:n]]
             )

@@ -133,6 +133,7 @@ def test_a_regression_is_asked_about_its_output(zoo):
         np.testing.assert_allclose(found[i].for_true.values, -sign * lowered[i], **SAME)
         np.testing.assert_allclose(found[i].contrast.values, sign * lowered[i], **SAME)
     assert method.objective is None
+    np.testing.assert_array_equal(found.queries.targets, [each.predicted for each in found])
 
 
 def test_without_a_helpful_sample_the_output_falls(zoo):
@@ -200,6 +201,9 @@ def test_refusals_before_any_work(zoo, monkeypatch):
             method.explain(nothing)
     with pytest.raises(InvalidDataError, match="query"):
         method.explain(QUERIES.X[:, :4])
+    large = np.where(np.arange(6)[:, None] == 4, 1.7e308 * np.sign(QUERIES.X), QUERIES.X)
+    with pytest.raises(InvalidDataError, match="query sample 4: an output of the model is not finite"):
+        method.explain(large)
     for unfitted in (dv.HyDRA(learner), dv.LeaveOneOut(learner)):
         with pytest.raises(NotFittedError):
             unfitted.explain(QUERIES.X)
