@@ -1,7 +1,8 @@
-"""What every valuation method is: fit, score, attribute, verify."""
+"""What every valuation method is: fit, score, attribute, explain, verify."""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,6 +14,8 @@ from sklearn.base import BaseEstimator
 from dataval.backend.registry import framework_settings
 from dataval.checks import folder_path, process_count, whole_number
 from dataval.data import Samples
+from dataval.methods.explanation import Explanations
+from dataval.methods.questions import Questions, as_queries, negative_output, predict
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
 from dataval.metrics.statistics import check_values
 from dataval.objectives.validation import ValidationObjective
@@ -122,6 +125,58 @@ class DataValuator(BaseEstimator, ABC):
         return self._attribute(*self._question(X, y))
 
     @framework_settings()
+    def explain(self, X: Any, y_true: Any = None, *, k: int = 5) -> Explanations:
+        """Say which training samples made the model predict what it does, and why not the truth.
+
+        A classifier is asked about the label that it predicts: values are those of ``attribute(X, labels)``.
+        Without a helpful sample the model would be less sure of its label, without a harmful one surer. A loss
+        without a name is taken for a classifier's where the training targets are whole numbers.
+
+        The gradient of a squared error at the model's own prediction is 0, so a regression is asked about its
+        output, whatever the method's objective: a helpful sample raises the output, a harmful one lowers it.
+
+        Predictions are those of the final state of ``run_``, in evaluation mode. The cost is that of one
+        `attribute` of the queries, in which those whose true label is not the predicted one count twice.
+
+        Parameters
+        ----------
+        X : array, nested tuples or dicts of arrays, data frame, or data set
+            Queries. A data set yields them with their true targets.
+        y_true : array, shape (n,), or str, optional
+            Their true labels or values, or the name of these in a data frame: then the answer has ``for_true``
+            and ``contrast``.
+        k : int, default 5
+            The most training samples of each kind to name. Those of weight 0 are never among them.
+
+        Returns
+        -------
+        Explanations
+            One `Explanation` a query; `dataval.plotting.ExplanationDisplay` draws them.
+
+        Raises
+        ------
+        TypeError
+            If the method values no single queries, or the model has no one label or output a sample.
+        InvalidDataError
+            If queries or true labels don't fit, or an output is not finite.
+        ValueError
+            If `k` is below 1.
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        """
+        whole_number("k", k, minimum=1)
+        name = type(self).__name__
+        if type(self)._attribute is DataValuator._attribute:
+            raise _unable_to_explain(name)
+        replay = self._predicting()
+        training = replay.program.data
+        queries = as_queries(X, y_true, training)
+        predictions = predict(replay, queries, name)
+        questions = Questions.of(queries, predictions, training)
+        values = self._asking_of(predictions.are_labels, questions.samples)
+        return questions.answered(values, k, training, replay.program.weights)
+
+    @framework_settings()
     def verify(
         self,
         X: Any,
@@ -207,6 +262,21 @@ class DataValuator(BaseEstimator, ABC):
         """Return the value of every training sample for every validation sample, shape ``(n_val, N)``."""
         raise TypeError(f"{type(self).__name__} gives no values for single validation samples: use score")
 
+    def _asking_of(self, are_labels: bool, samples: Samples) -> NDArray[np.float64]:
+        """Return the values for labels that samples carry, or else for the model's output on them."""
+        if are_labels:
+            return self.attribute(samples)
+        asked: Any = copy.copy(self)
+        asked.set_params(objective=negative_output)
+        values: NDArray[np.float64] = asked.attribute(samples)
+        if hasattr(asked, "diagnostics_"):
+            self.diagnostics_ = asked.diagnostics_
+        return values
+
+    def _predicting(self) -> Replay:
+        """Return the run whose final state `explain` asks for predictions."""
+        raise _unable_to_explain(type(self).__name__)
+
     @abstractmethod
     def _question(self, X: Any, y: Any) -> tuple[Any, Samples]:
         """Return the source that the question is asked of, and the validation samples, checked."""
@@ -214,3 +284,10 @@ class DataValuator(BaseEstimator, ABC):
     @abstractmethod
     def _trained_again(self) -> Replay:
         """Return the program that `verify` retrains, with its run."""
+
+
+def _unable_to_explain(name: str) -> TypeError:
+    return TypeError(
+        f"{name} can't say what one prediction comes from: explain with HyDRA, InfluenceFunction, TracIn, or "
+        "LeaveOneOut of a learner"
+    )

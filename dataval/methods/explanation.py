@@ -4,100 +4,145 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, resolve_loss
-from dataval.checks import whole_number
-from dataval.data import Samples, as_data, first_leaf
-from dataval.errors import InvalidDataError
-from dataval.objectives.logits import probabilities
-from dataval.training.program import Program, State
+from dataval.data import Samples
 
-__all__ = ["Explanation", "Explanations", "Predictions", "predict", "true_labels"]
+__all__ = ["Explanation", "Explanations", "Ranking"]
 
 FloatArray = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
+_MOST_QUERIES = 10  # that are written out
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a classifier says of some samples.
+
+@dataclass(frozen=True, repr=False)
+class Ranking:
+    """The training samples that speak most for an answer (proponents) and most against it (opponents).
 
     Attributes
     ----------
-    labels : ndarray of int64, shape (n,)
-    probabilities : ndarray of float64, shape (n, classes)
+    values : ndarray of float64, shape (N,)
+        Of all training samples; positive ones speak for the answer.
+    helpful, harmful : ndarray of int64, shape (at most k,)
+        Indices of the samples with the largest positive and the lowest negative values, the most extreme
+        first, of equal ones the first in the data. Samples of weight 0, or without a value (NaN), are never
+        among them.
     """
 
-    labels: Indices
-    probabilities: FloatArray
+    values: FloatArray
+    helpful: Indices
+    harmful: Indices
+
+    @classmethod
+    def of(cls, values: FloatArray, k: int, counts: NDArray[np.bool_]) -> Ranking:
+        """Rank samples ``(N,)``, of which only some count."""
+        known = np.where(counts & np.isfinite(values), values, 0.0)
+        return cls(values, _largest(known, k), _largest(-known, k))
+
+    @property
+    def helpful_values(self) -> FloatArray:
+        """Values of the helpful samples, falling."""
+        return self.values[self.helpful]
+
+    @property
+    def harmful_values(self) -> FloatArray:
+        """Values of the harmful samples, rising."""
+        return self.values[self.harmful]
+
+    def __repr__(self) -> str:
+        """Return two lines to read."""
+        return "\n".join(
+            f"  {name}: {', '.join(f'{i} ({self.values[i]:+.3g})' for i in indices) or 'none'}"
+            for name, indices in (("helpful", self.helpful), ("harmful", self.harmful))
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """Which training samples speak for one prediction, and which against it.
 
+    Values for a label have the unit of the loss: without the sample, the loss of the query with that label
+    would be higher by its value. Those of a regression have the unit of its output: without the sample, the
+    output would be lower by its value.
+
     Attributes
     ----------
-    predicted : int
-        The label that the model gives the query.
-    probability : float
-        What it gives it.
-    true : int or None
-        The label that the query has, where it was given.
-    helpful, harmful : ndarray of int64, shape (k,)
-        Indices of the training samples with the largest and the smallest values for the predicted label, the
-        most extreme first. Without a helpful one the model would be less sure of it.
-    helpful_values, harmful_values : ndarray of float64, shape (k,)
-        Their values, in the unit of the loss.
-    values : ndarray of float64, shape (N,)
-        Of all training samples for the predicted label.
-    contrast : ndarray of float64, shape (N,) or None
-        Values for the predicted label minus those for the true one, where that is given: large for samples that
-        moved the decision from the true label to the predicted one.
+    predicted : int or float
+        The label that the model gives the query, or a regression's output.
+    probabilities : ndarray of float64, shape (classes,), or None
+        What a classifier gives each label: the softmax of its outputs, the sigmoid of a single one.
+    true : int, float or None
+        The label or value that the query has, where it was given.
+    for_predicted : Ranking
+        For the predicted label, or for a high output.
+    for_true : Ranking or None
+        For the true label, where it is given; of a regression, for an output near to the true value.
+    contrast : Ranking or None
+        For the predicted label rather than the true one, the difference of the two: helpful samples moved the
+        decision to the predicted label, harmful ones to the true one. Of a regression minus `for_true`: helpful
+        samples moved the output away from the true value.
     """
 
-    predicted: int
-    probability: float
-    true: int | None
-    helpful: Indices
-    harmful: Indices
-    helpful_values: FloatArray
-    harmful_values: FloatArray
-    values: FloatArray
-    contrast: FloatArray | None
+    predicted: int | float
+    probabilities: FloatArray | None
+    true: int | float | None
+    for_predicted: Ranking
+    for_true: Ranking | None
+    contrast: Ranking | None
 
-    def __str__(self) -> str:
+    @property
+    def probability(self) -> float | None:
+        """What a classifier gives the predicted label."""
+        return None if self.probabilities is None else float(self.probabilities[int(self.predicted)])
+
+    @property
+    def values(self) -> FloatArray:
+        """Values ``(N,)`` of all training samples for the prediction."""
+        return self.for_predicted.values
+
+    @property
+    def helpful(self) -> Indices:
+        """Indices of the samples that speak most for the prediction."""
+        return self.for_predicted.helpful
+
+    @property
+    def harmful(self) -> Indices:
+        """Indices of the samples that speak most against it."""
+        return self.for_predicted.harmful
+
+    @property
+    def helpful_values(self) -> FloatArray:
+        """Values of the helpful samples, falling."""
+        return self.for_predicted.helpful_values
+
+    @property
+    def harmful_values(self) -> FloatArray:
+        """Values of the harmful samples, rising."""
+        return self.for_predicted.harmful_values
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the true label is known, and another one was predicted; False for a regression."""
+        return self.probabilities is not None and self.true is not None and self.true != self.predicted
+
+    def __repr__(self) -> str:
         """Return a few lines to read."""
-        lines = [f"predicted {self.predicted} ({self.probability:.0%})" + self._truth()]
-        for name, indices, values in (
-            ("helpful", self.helpful, self.helpful_values),
-            ("harmful", self.harmful, self.harmful_values),
-        ):
-            found = ", ".join(f"{i} ({value:+.3g})" for i, value in zip(indices, values, strict=True))
-            lines.append(f"  {name}: {found or 'none'}")
+        lines = [self._heading(), repr(self.for_predicted)]
+        if self.is_wrong:
+            moved = f"{_short(self.predicted)} rather than {_short(self.true)}"
+            lines += [f"  what moved it to {moved}:", repr(self.contrast)]
         return "\n".join(lines)
 
-    def misleading(self, k: int = 5) -> Indices:
-        """Return the k samples that most moved the decision from the true label to the predicted one.
-
-        Raises
-        ------
-        ValueError
-            If no true label was given.
-        """
-        if self.contrast is None:
-            raise ValueError("give the true labels: method.explain(X, y_true)")
-        return _most(self.contrast, whole_number("k", k, minimum=1))
-
-    def _truth(self) -> str:
-        return "" if self.true is None else f", truly {self.true}"
+    def _heading(self) -> str:
+        sure = "" if self.probability is None else f" ({self.probability:.0%})"
+        truth = "" if self.true is None else f", truly {_short(self.true)}"
+        return f"predicted {_short(self.predicted)}{sure}{truth}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanations:
     """Explanations of several queries, one each; index or iterate.
 
@@ -105,7 +150,7 @@ class Explanations:
     ----------
     each : tuple of Explanation
     queries : Samples
-        With the predicted labels as targets.
+        With the predictions as targets.
     training : Samples
         That the indices count.
     """
@@ -123,77 +168,19 @@ class Explanations:
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self.each)
 
-    def __str__(self) -> str:
-        """Return a few lines for each query."""
-        return "\n".join(f"query {i}: {each}" for i, each in enumerate(self.each))
-
-    @classmethod
-    def of_values(
-        cls,
-        predictions: Predictions,
-        values: FloatArray,
-        of_truth: FloatArray | None,
-        truth: Indices | None,
-        k: int,
-        queries: Samples,
-        training: Samples,
-    ) -> Explanations:
-        """Make explanations from values ``(n, N)`` for the predicted labels, and for the true ones."""
-        found = []
-        for i, (label, row) in enumerate(zip(predictions.labels, values, strict=True)):
-            helpful, harmful = _most(row, k), _most(-row, k)
-            found.append(
-                Explanation(
-                    predicted=int(label),
-                    probability=float(predictions.probabilities[i, label]),
-                    true=None if truth is None else int(truth[i]),
-                    helpful=helpful[row[helpful] > 0],
-                    harmful=harmful[row[harmful] < 0],
-                    helpful_values=row[helpful[row[helpful] > 0]],
-                    harmful_values=row[harmful[row[harmful] < 0]],
-                    values=row,
-                    contrast=None if of_truth is None else row - of_truth[i],
-                )
-            )
-        return cls(tuple(found), queries, training)
+    def __repr__(self) -> str:
+        """Return a few lines for each of the first queries."""
+        lines = [f"query {i}: {each!r}" for i, each in enumerate(self.each[:_MOST_QUERIES])]
+        more = len(self) - len(lines)
+        return "\n".join([*lines, *([f"and {more} more queries"] if more else [])])
 
 
-def predict(program: Program, state: State, X: Any, method: str) -> tuple[Predictions, Samples]:
-    """Return a classifier's predictions of some inputs, and the samples with these as their targets.
-
-    Raises
-    ------
-    TypeError
-        If the loss is no cross-entropy: there is no label to explain.
-    """
-    loss = resolve_loss(program.backend.described_loss)
-    if not isinstance(loss, CrossEntropy | BinaryCrossEntropy):
-        raise TypeError(
-            f"{method}.explain needs a classifier, one with a cross-entropy as its loss: for a regression ask "
-            f"{method}(learner, objective=lambda outputs, targets: outputs[:, 0]).attribute(X, y) what moved "
-            "an output"
-        )
-    given = as_data(X, np.zeros(len(first_leaf(X)), dtype=np.int64), "query")
-    batch = program.backend.batches(given).take(np.arange(len(given)))
-    outputs = program.backend.arrays.to_numpy(program.backend.predict(state.parameters, state.buffers, batch))
-    logits = outputs.reshape(len(outputs), -1).astype(np.float64)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    found = Predictions(logits.argmax(axis=1).astype(np.int64), probabilities(logits))
-    return found, as_data(X, found.labels, "query")
+def _short(number: int | float | None) -> str:
+    return f"{number:.4g}" if isinstance(number, float) else str(number)
 
 
-def true_labels(y_true: Any, predictions: Predictions) -> Indices:
-    """Return the true labels, checked."""
-    found = np.asarray(y_true)
-    n, n_classes = predictions.probabilities.shape
-    is_whole = found.shape == (n,) and found.dtype.kind in "iub"
-    if not is_whole or not ((found >= 0) & (found < n_classes)).all():
-        raise InvalidDataError(f"y_true must be {n} integer labels from 0 to {n_classes - 1}")
-    return found.astype(np.int64)
-
-
-def _most(values: FloatArray, k: int) -> Indices:
-    """Return the indices of the k largest values, the first of equal ones first; NaN is none."""
-    ranked = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
-    return np.asarray(ranked[: min(k, int(np.isfinite(values).sum()))])
+def _largest(values: FloatArray, k: int) -> Indices:
+    """Return the indices of the k largest positive values, the first of equal ones first."""
+    positive = np.flatnonzero(values > 0)
+    order = np.argsort(-values[positive], kind="stable")[:k]
+    return np.asarray(positive[order], dtype=np.int64)

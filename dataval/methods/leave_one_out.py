@@ -209,6 +209,9 @@ class LeaveOneOut(DataValuator):
         check_is_fitted(self, "run_")
         return self._retraining, self._retraining.validation(X, y)
 
+    def _predicting(self) -> Replay:
+        return self._trained_again()
+
     def _trained_again(self) -> Replay:
         check_is_fitted(self, "run_")
         return self._retraining.replay()

@@ -1,4 +1,4 @@
-"""Validation samples that must be of the training samples' form."""
+"""Validation samples, or queries, that must be of the training samples' form."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from dataval.errors import InvalidDataError
 __all__ = ["as_validation"]
 
 
-def as_validation(X: Any, y: Any, training: Samples) -> Samples:
-    """Return validation samples, checked.
+def as_validation(X: Any, y: Any, training: Samples, what: str = "validation") -> Samples:
+    """Return validation samples, checked; `what` is how messages call them.
 
     Raises
     ------
     InvalidDataError
         If they can't be used, or their inputs are shaped otherwise than the training inputs.
     """
-    data = as_data(X, y, "validation")
+    data = as_data(X, y, what)
     known, given = _inputs(training), _inputs(data)
     if given.keys() != known.keys():
         raise InvalidDataError(
-            f"the validation inputs hold {list(given)}, the training inputs {list(known)}: they must be "
-            "the same"
+            f"the {what} inputs hold {list(given)}, the training inputs {list(known)}: they must be the same"
         )
     for name, form in given.items():
         if len(form.shape) != len(known[name].shape):
             raise InvalidDataError(
-                f"the validation {name} has shape {(len(data), *form.shape)}, the training {name} "
+                f"the {what} {name} has shape {(len(data), *form.shape)}, the training {name} "
                 f"{(len(training), *known[name].shape)}: they must have as many axes"
             )
     return data

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Self
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.registry import framework_settings
-from dataval.checks import described, whole_number
+from dataval.checks import described
 from dataval.data import Samples
 from dataval.methods.base import DataValuator
-from dataval.methods.explanation import Explanations, predict, true_labels
 from dataval.methods.matching import as_validation
 from dataval.objectives.validation import check_objective
 from dataval.training.learner import Learner
@@ -78,45 +77,6 @@ class RunValuator(DataValuator):
         self.run_ = self._replay.run
         return self
 
-    @framework_settings()
-    def explain(self, X: Any, y_true: Any = None, *, k: int = 5) -> Explanations:
-        """Say which training samples made the model predict what it does, and why not the truth.
-
-        Values are those of `attribute` for the PREDICTED labels: without a helpful sample the model would be
-        less sure of its prediction, without a harmful one surer.
-
-        Parameters
-        ----------
-        X : array, tuple of arrays or dict of arrays
-            Queries.
-        y_true : array of int, shape (n,), optional
-            Their true labels: then ``contrast`` says what moved the decision away from them, at twice the cost.
-        k : int, default 5
-            How many samples of each kind.
-
-        Returns
-        -------
-        Explanations
-            One `Explanation` a query; `dataval.plotting.ExplanationDisplay` draws them.
-
-        Raises
-        ------
-        TypeError
-            If the model is no classifier, or the method values no single validation samples.
-        InvalidDataError
-            If queries or labels don't fit.
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        """
-        check_is_fitted(self, "run_")
-        whole_number("k", k, minimum=1)
-        program = self._replay.program
-        predictions, queries = predict(program, self._replay.final, X, type(self).__name__)
-        truth = None if y_true is None else true_labels(y_true, predictions)
-        values = self.attribute(X, predictions.labels)
-        of_truth = None if truth is None else self.attribute(X, truth)
-        return Explanations.of_values(predictions, values, of_truth, truth, k, queries, program.data)
-
     def _prepare(self, program: Program) -> None:
         """Check what the method needs, before any training."""
 
@@ -128,6 +88,10 @@ class RunValuator(DataValuator):
     def _question(self, X: Any, y: Any) -> tuple[Replay, Samples]:
         check_is_fitted(self, "run_")
         return self._replay, as_validation(X, y, self._replay.program.data)
+
+    def _predicting(self) -> Replay:
+        check_is_fitted(self, "run_")
+        return self._replay
 
     def _trained_again(self) -> Replay:
         check_is_fitted(self, "run_")

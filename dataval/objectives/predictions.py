@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, Loss, NamedLoss, resolve_loss
 
-__all__ = ["as_estimator"]
+__all__ = ["as_classifier", "as_estimator", "is_classification"]
 
 Array = NDArray[Any]
 
@@ -27,17 +27,23 @@ def as_estimator(outputs: Array, targets: Array, loss: Loss | None = None) -> Ba
     loss : str, NamedLoss or callable, optional
         Cross-entropies mean logits and squared errors predictions; otherwise integer targets mean logits.
     """
-    if _is_classification(targets, loss):
-        logits = outputs.reshape(len(outputs), -1)
-        return _Classifier(_two_columns(logits) if logits.shape[1] == 1 else logits)
+    if is_classification(targets.dtype, loss):
+        return as_classifier(outputs)
     return _Regressor(outputs.reshape(targets.shape))
 
 
-def _is_classification(targets: Array, loss: Loss | None) -> bool:
+def as_classifier(outputs: Array) -> Any:
+    """Return a fitted classifier that answers with these logits ``(n, C)``, or ``(n,)`` for two classes."""
+    logits = outputs.reshape(len(outputs), -1)
+    return _Classifier(_two_columns(logits) if logits.shape[1] == 1 else logits)
+
+
+def is_classification(dtype: np.dtype[Any], loss: Loss | None) -> bool:
+    """Whether a loss on targets of this dtype is a classifier's: by its name, or else by whole numbers."""
     resolved = None if loss is None else resolve_loss(loss)
     if isinstance(resolved, NamedLoss):
         return isinstance(resolved, CrossEntropy | BinaryCrossEntropy)
-    return targets.dtype.kind in "iub"
+    return dtype.kind in "iub"
 
 
 def _two_columns(logit: Array) -> Array:

@@ -16,7 +16,7 @@ from dataval.errors import InvalidDataError, InvalidModelError
 from dataval.training.faults import is_finite, name_samples
 from dataval.training.program import State
 
-__all__ = ["ValidationObjective", "check_objective"]
+__all__ = ["ValidationObjective", "check_objective", "explained_failure"]
 
 CHUNK_SIZE = 500
 
@@ -61,7 +61,7 @@ class ValidationObjective:
         self._function, self._objective = function, backend.objective(function)
         self._n = len(data)
         self._chunk_size = chunk_size
-        with _explained_failure():
+        with explained_failure():
             if function is None:
                 backend.check_targets(data)
             self.is_scalar = self._probe()
@@ -172,7 +172,7 @@ def _named_fault(samples: list[int]) -> InvalidDataError:
 
 
 @contextmanager
-def _explained_failure() -> Iterator[None]:
+def explained_failure(what: str = "validation") -> Iterator[None]:
     """Turn whatever model or objective raise on samples that they can't take into one kind of error."""
     try:
         yield
@@ -180,6 +180,6 @@ def _explained_failure() -> Iterator[None]:
         raise
     except Exception as error:
         raise InvalidDataError(
-            f"the model or the objective failed on the first validation samples: {error}. Check that their "
+            f"the model or the objective failed on the first {what} samples: {error}. Check that their "
             "shape and dtype are those of the training samples, and what the objective does with its arguments"
         ) from error

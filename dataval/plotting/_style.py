@@ -30,8 +30,8 @@ TEXT_SIZE = 8.0
 SMALL_SIZE = 7.0
 
 
-def new_axes(height: float) -> Axes:
-    """Make a figure of one column's width, `height` in inches, and return its axes.
+def new_axes(height: float, width: float = COLUMN_WIDTH) -> Axes:
+    """Make a figure, one column wide by default and `height` in inches, and return its axes.
 
     Raises
     ------
@@ -44,7 +44,21 @@ def new_axes(height: float) -> Axes:
         raise ImportError(
             'figures need matplotlib, which is not installed: pip install "dataval[plots]"'
         ) from error
-    return plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")[1]
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def new_canvas(width: float, height: float) -> Axes:
+    """Make a figure of this size in inches, and return axes that fill it.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = new_axes(height, width)
+    ax.figure.set_layout_engine("none")  # type: ignore[union-attr]
+    ax.set_position((0.0, 0.0, 1.0, 1.0))
+    return ax
 
 
 def tidy(ax: Axes) -> None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dataval.checks import whole_number
 from dataval.metrics.statistics import check_values
-from dataval.plotting._style import COLUMN_WIDTH, GREY, INK, LIGHT_GREY, RED, SMALL_SIZE, new_axes
+from dataval.plotting._captions import named, number, shorten
+from dataval.plotting._pixels import Layout, as_pixels
+from dataval.plotting._style import COLUMN_WIDTH, GREY, INK, LIGHT_GREY, RED, SMALL_SIZE, new_canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["SampleGalleryDisplay"]
-
-Layout = Literal["auto", "NCHW", "NHWC", "NHW"]
 
 _LINE = 0.115  # height of a line of small type, in inches
 _HEADING = 0.2  # height of the line above the grid, in inches
@@ -125,7 +125,7 @@ class SampleGalleryDisplay:
             If matplotlib is not installed.
         """
         checked = check_values(values, partial=True)
-        pixels = _as_pixels(np.asarray(images), layout)
+        pixels = as_pixels(np.asarray(images), layout)
         for name, entries in (("images", pixels), ("given_labels", given_labels)):
             _check_length(name, entries, len(checked))
         if true_labels is not None:
@@ -136,8 +136,8 @@ class SampleGalleryDisplay:
         display = cls(
             pixels[lowest],
             checked[lowest],
-            _named(given_labels, lowest, class_names),
-            None if true_labels is None else _named(true_labels, lowest, class_names),
+            named(given_labels, lowest, class_names),
+            None if true_labels is None else named(true_labels, lowest, class_names),
         )
         display.indices_ = lowest
         return display.plot(columns=columns, cmap=cmap, ax=ax)
@@ -181,10 +181,7 @@ class SampleGalleryDisplay:
 
     def _new_axes(self, rows: int, columns: int) -> Axes:
         side = _IMAGE * COLUMN_WIDTH / columns
-        ax = new_axes(rows * (side + _caption_height(self._n_lines)) + _HEADING)
-        ax.figure.set_layout_engine("none")  # type: ignore[union-attr]
-        ax.set_position((0.0, 0.0, 1.0, 1.0))
-        return ax
+        return new_canvas(COLUMN_WIDTH, rows * (side + _caption_height(self._n_lines)) + _HEADING)
 
     def _draw_heading(self) -> None:
         given = "given label" if self.true_labels is None else "given label (true label)"
@@ -225,11 +222,11 @@ class SampleGalleryDisplay:
         return self.true_labels is not None and self.true_labels[index] != self.given_labels[index]
 
     def _caption(self, index: int) -> list[tuple[str, str]]:
-        lines = [(_shorten(self.given_labels[index]), RED if self._is_wrong(index) else INK)]
+        lines = [(shorten(self.given_labels[index]), RED if self._is_wrong(index) else INK)]
         if self.true_labels is not None:
-            true = _shorten(self.true_labels[index]) if self._is_wrong(index) else "correct"
+            true = shorten(self.true_labels[index]) if self._is_wrong(index) else "correct"
             lines.append((f"({true})", INK if self._is_wrong(index) else GREY))
-        return [*lines, (_number(self.values[index]), GREY)]
+        return [*lines, (number(self.values[index]), GREY)]
 
 
 def _caption_height(n_lines: int) -> float:
@@ -252,60 +249,7 @@ def _cells(ax: Axes, rows: int, columns: int, n_lines: int) -> list[tuple[float,
     ]
 
 
-def _as_pixels(images: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
-    """Bring images to (n, height, width) or (n, height, width, 3), fit for imshow."""
-    known = _guess_layout(images.shape) if layout == "auto" else layout
-    if len(known) != images.ndim:
-        raise ValueError(f"images of shape {images.shape} do not have layout {known}.")
-    if known == "NCHW":
-        images = np.moveaxis(images, 1, -1)
-    if known == "NHW" or images.shape[-1] == 1:
-        return images if known == "NHW" else images[..., 0]
-    return _in_range(images)
-
-
-def _guess_layout(shape: tuple[int, ...]) -> Layout:
-    if len(shape) == 3:
-        return "NHW"
-    if len(shape) == 4 and shape[-1] in (1, 3):
-        return "NHWC"
-    if len(shape) == 4 and shape[1] in (1, 3):
-        return "NCHW"
-    raise ValueError(
-        f"images of shape {shape} are neither grey nor RGB; give (n, height, width), or an axis "
-        "of 1 or 3 channels, first or last."
-    )
-
-
-def _in_range(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Scale float RGB images that leave [0, 1], such as standardised ones, to fill it."""
-    low, high = images.min(), images.max()
-    if images.dtype.kind != "f" or (low >= 0.0 and high <= 1.0):
-        return images
-    return np.asarray((images - low) / (high - low))
-
-
 def _check_length(name: str, entries: npt.ArrayLike, expected: int) -> None:
     length = len(np.asarray(entries))
     if length != expected:
         raise ValueError(f"{name} has {length} entries, but there are {expected} values.")
-
-
-def _named(labels: npt.ArrayLike, chosen: npt.NDArray[np.intp], class_names: Sequence[str] | None) -> list[str]:
-    picked = np.asarray(labels)[chosen].tolist()
-    if class_names is None:
-        return [str(label) for label in picked]
-    if unknown := [label for label in picked if label not in range(len(class_names))]:
-        raise ValueError(
-            f"label {unknown[0]!r} has no name: class_names holds {len(class_names)} names, for "
-            f"labels from 0 to {len(class_names) - 1}."
-        )
-    return [class_names[int(label)] for label in picked]
-
-
-def _shorten(name: str, longest: int = 14) -> str:
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
-def _number(value: float) -> str:
-    return f"{value:#.2g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
