@@ -58,9 +58,9 @@ def explain_gradient(
     decay, rest = _multiple(theirs - mine, at)
     if rest < _FIT:
         return (
-            f"weight decay: {decay:.4g} times the parameters is added to the gradients of {which} outside of "
-            "the "
-            "optimizer (a penalty in the loss, or by hand): give it to the optimizer as weight_decay of a group"
+            f"weight decay: {decay:.4g} times the parameters is added to the gradients of {which} outside "
+            "of the optimizer (a penalty in the loss, or by hand): give it to the optimizer as "
+            "weight_decay of a group"
         )
     if previous is not None and _multiple(theirs - mine, _joined(previous, bad))[1] < _FIT:
         return "the gradients of an earlier update were not zeroed: call optimizer.zero_grad() once an update"
@@ -69,8 +69,8 @@ def explain_gradient(
         return f"the gradients are clipped by value (to {bound:.4g}), which can't be done again: clip by norm"
     return (
         f"the gradients of {which} are not those of the samples' losses: the loop's loss has other terms, "
-        "the loss "
-        "given to the recorder is another one, or gradients are changed after the backward pass (noise, hooks)"
+        "the loss given to the recorder is another one, or gradients are changed after the backward pass "
+        "(noise, hooks)"
     )
 
 
@@ -143,9 +143,8 @@ def explain_change(
 def _explain_factor(factor: float, norm: float, clip_norm: float | None, which: str) -> str:
     if clip_norm is not None and factor > 1:
         return (
-            f"clip_norm={clip_norm} was given, but the loop does not clip so: its gradients are {factor:.6g} "
-            "times those "
-            f"that are clipped, with a norm of {norm:.6g}"
+            f"clip_norm={clip_norm} was given, but the loop does not clip so: its gradients are "
+            f"{factor:.6g} times those that are clipped, with a norm of {norm:.6g}"
         )
     exponent = log2(factor) if factor > 0 else 0.5
     if abs(exponent) >= 3 and abs(exponent - round(exponent)) < 1e-3:

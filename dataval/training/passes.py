@@ -136,8 +136,7 @@ class Passes:
             few = ", ".join(map(str, self.plan.samples(number)[:4]))
             raise RunMismatchError(
                 f"pass {number} of the recorded loop saw other data than these (samples {few}, ...): pass "
-                "the data "
-                "set of the loop, in the same order, prepared as the model saw it"
+                "the data set of the loop, in the same order, prepared as the model saw it"
             )
         self._is_as_recorded[number] = True
 

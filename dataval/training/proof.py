@@ -55,10 +55,9 @@ class Proof:
         share = missed / length if length else float(missed > 0)
         if not missed <= self._tolerance(step, length, size):
             raise ReplayError(
-                f"update {step} of the recorded loop, done again, gives other parameters: off by {share:.1e} "
-                "of "
-                "the update's length. The model, the loss or the data differ from the loop's, or the loop does "
-                "what the recorder didn't see"
+                f"update {step} of the recorded loop, done again, gives other parameters: off by "
+                f"{share:.1e} of the update's length. The model, the loss or the data differ from the "
+                "loop's, or the loop does what the recorder didn't see"
             )
         self._evidence.deviations[step] = share
 

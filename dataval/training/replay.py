@@ -65,8 +65,7 @@ class Replay:
         if run.evidence is not None and run.evidence.notes:
             raise RunMismatchError(
                 "the recorded loop can't be done again, so that only methods of states work "
-                "(InfluenceFunction, "
-                f"TracIn at checkpoints, GraNd, EL2N): {'; '.join(run.evidence.notes)}"
+                f"(InfluenceFunction, TracIn at checkpoints, GraNd, EL2N): {'; '.join(run.evidence.notes)}"
             )
 
     def check_recording(self) -> None:

@@ -267,16 +267,14 @@ class CallableSchedule(Schedule):
         if self.function is None:
             raise ValueError(
                 "the schedule was a function, which a saved run doesn't hold: its own updates can be done "
-                "again, "
-                "for others pass the function to Training(schedule=...)"
+                "again, for others pass the function to Training(schedule=...)"
             )
         factors = np.array([float(self.function(step / n_steps)) for step in steps])
         if not (np.isfinite(factors) & (factors >= 0)).all():
             at = int(np.argmin(np.isfinite(factors) & (factors >= 0)))
             raise ValueError(
                 f"the schedule's function returned {factors[at]} at progress {at / n_steps:.3f}: it must "
-                "return a "
-                "finite factor >= 0"
+                "return a finite factor >= 0"
             )
         return factors
 

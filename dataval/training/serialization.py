@@ -96,8 +96,7 @@ def pack(run: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Arrays]]:
     if is_own(optimizer := run["training"].optimizer):
         raise TypeError(
             f"the run's optimizer is a {type(optimizer).__name__}, a class of your own, which can't be "
-            "saved: keep "
-            "the run in memory, or train it again"
+            "saved: keep the run in memory, or train it again"
         )
     plan, signature, evidence = run["plan"], run["signature"], run["evidence"]
     document = {

@@ -161,9 +161,8 @@ class Tape:
         """
         if not self.n_updates:
             raise InvalidDataError(
-                "no update was recorded: take the batches from recorder.batches(loader), and call the model "
-                "and "
-                "the optimizer that the recorder was given"
+                "no update was recorded: take the batches from recorder.batches(loader), and call the "
+                "model and the optimizer that the recorder was given"
             )
         plan = self._plan(n_samples)
         training = Training(

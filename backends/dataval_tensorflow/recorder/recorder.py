@@ -217,9 +217,8 @@ def _loss_of(model: keras.Model) -> Loss:
     if isinstance(loss, keras.losses.MeanSquaredError) or loss in ("mse", "mean_squared_error"):
         return "mse"
     raise InvalidModelError(
-        f"the model was compiled with the loss {loss!r}, which has no name here: pass each sample's loss, as "
-        "in "
-        "Recorder(model, loss=keras.losses.SparseCategoricalCrossentropy(reduction=None))"
+        f"the model was compiled with the loss {loss!r}, which has no name here: pass each sample's loss, "
+        "as in Recorder(model, loss=keras.losses.SparseCategoricalCrossentropy(reduction=None))"
     )
 
 

@@ -149,8 +149,7 @@ class Session:
         if residual > 10 * tolerance_of(own):
             self._note(
                 "the loss of fit is not a weighted sum of the losses that the recorder was given: what "
-                "reaches the "
-                f"outputs differs by {residual:.1e} (relative)"
+                f"reaches the outputs differs by {residual:.1e} (relative)"
             )
         return losses.numpy().astype(np.float64), found
 

@@ -205,8 +205,8 @@ class Session:
         if n != len(self._noted.samples):
             raise InvalidDataError(
                 f"the model is called with {n} samples, while the loader's batch has "
-                f"{len(self._noted.samples)}: "
-                "let the loader make batches as the model sees them, and accumulate over several"
+                f"{len(self._noted.samples)}: let the loader make batches as the model sees them, and "
+                "accumulate over several"
             )
         if [layer.training for layer in self._net.modules()] != self._modes:
             self._note("layers change between training and evaluation mode on the way")
@@ -291,8 +291,7 @@ class Session:
         if found.residual > 10 * tolerance_of(to_numpy(self._values)):
             self._note(
                 "the loop's loss is not a weighted sum of the losses that the recorder was given: what "
-                "reaches the "
-                f"outputs differs by {found.residual:.1e} (relative)"
+                f"reaches the outputs differs by {found.residual:.1e} (relative)"
             )
         return found
 
