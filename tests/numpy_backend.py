@@ -93,7 +93,6 @@ class NumpyObjective(Objective):
 
 class NumpyBackend(Backend):
     name = "numpy"
-    described_loss = "cross_entropy"
     signature = None  # each has its own
 
     def __init__(self, model, params):

@@ -121,7 +121,6 @@ class TensorFlowBackend(Backend):
         outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self._given = loss, device, params, example, outputs
-        self.described_loss = loss
         self.per_sample = per_sample_loss(loss)
         read = outputs or (natural_output if isinstance(resolve_loss(loss), NamedLoss) else None)
         self.model = FunctionalModel(caller, params, choose_device(device), read)

@@ -99,7 +99,6 @@ class TorchBackend(Backend):
         outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self._given = module, loss, device, params, example, outputs
-        self.described_loss = loss
         self._objectives: Recent[TorchObjective] = Recent()
         with own_modes():
             self._set_up()

@@ -439,9 +439,6 @@ class Backend(ABC):
         """
         return None
 
-    described_loss: Loss
-    """The loss as it was given."""
-
     def in_double(self, batch: Any) -> tuple[Backend, Any] | None:
         """Return the same in float64, where second derivatives can be judged; None where it can't be had."""
         return None

@@ -171,7 +171,7 @@ class DataValuator(BaseEstimator, ABC):
         replay = self._predicting()
         training = replay.program.data
         queries = as_queries(X, y_true, training)
-        predictions = predict(replay, queries, name)
+        predictions = predict(replay, queries, self.learner.loss, name)
         questions = Questions.of(queries, predictions, training)
         values = self._asking_of(predictions.are_labels, questions.samples)
         return questions.answered(values, k, training, replay.program.weights)

@@ -140,6 +140,13 @@ class HyDRA(RunValuator):
         self._unfinished = Unfinished()
         if self.chunk_size is not None:
             whole_number("chunk_size", self.chunk_size, minimum=1)
+        if not (optimizer := program.training.optimizer).differentiable:
+            warnings.warn(
+                f"{type(optimizer).__name__} moves by signs, whose derivative is 0: so are all values. Choose "
+                "InfluenceFunction, TracIn or retraining",
+                UserWarning,
+                stacklevel=5,
+            )
         if flag("hessian", self.hessian):
             program.check_second_order()
 

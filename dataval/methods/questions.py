@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.backend.losses import Loss
 from dataval.data import Data, Form, Samples, leaves
 from dataval.data.sources import is_stream
 from dataval.data.tensorflow_sets import is_pipeline
@@ -97,7 +98,7 @@ class Questions:
         targets = np.zeros((queries.n + len(wrong), *form.shape), dtype=form.dtype)
         if predictions.are_labels:  # a regression is asked about its output, which has no target
             labels = [predictions.found, *([] if truth is None else [truth[wrong]])]
-            targets.flat = np.concatenate(labels)
+            targets.reshape(-1)[:] = np.concatenate(labels)
         inputs = Data(queries.inputs, everyone).take(np.concatenate([everyone, wrong])).inputs
         return cls(Data(inputs, targets), predictions, truth)
 
@@ -157,7 +158,7 @@ def as_queries(X: Any, y_true: Any, training: Samples) -> Queries:
     return Queries(data.inputs, data.targets if has_targets else None, len(data))
 
 
-def predict(replay: Replay, queries: Queries, method: str) -> Predictions:
+def predict(replay: Replay, queries: Queries, loss: Loss, method: str) -> Predictions:
     """Return what the model says of queries at the end of training, in evaluation mode.
 
     Raises
@@ -174,7 +175,7 @@ def predict(replay: Replay, queries: Queries, method: str) -> Predictions:
             f"{method}.explain needs one label or value a sample, the training targets have several: ask "
             f"{method}(learner, objective=...).attribute(X, y) about one of them"
         )
-    is_classifier = is_classification(forms[0].dtype, program.backend.described_loss)
+    is_classifier = is_classification(forms[0].dtype, loss)
     outputs = _outputs(program, replay.final, queries)
     if outputs.ndim > 2 or not (is_classifier or outputs.size == queries.n):
         raise TypeError(

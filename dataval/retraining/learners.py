@@ -10,6 +10,7 @@ import numpy as np
 
 from dataval.backend.losses import describe_loss
 from dataval.data import Samples
+from dataval.errors import InvalidDataError
 from dataval.objectives.utility import SampleObjectives, StateFunction, Utility, make_utility
 from dataval.objectives.validation import ValidationObjective
 from dataval.retraining.again import FloatArray, Mask, Retraining, RetrainingOptions, Utilities
@@ -126,6 +127,10 @@ def check_learner_removals(program: Program, removed: Mask, options: RetrainingO
     """Raise, before any training, if samples are to be really left out and a run without them has no plan."""
     if options.mode == "removal":
         check_removals(program, removed)
+    if options.seeds is not None and program.plan.is_recorded:
+        raise InvalidDataError(
+            "a recorded loop can't be done again under other seeds: leave seeds out, or train by Learner.train"
+        )
 
 
 def _describe(utility: str | Callable[..., float]) -> str:

@@ -25,12 +25,18 @@ def check_removals(program: Program, removed: NDArray[np.bool_]) -> None:
     Raises
     ------
     InvalidDataError
-        If too few are left for a batch, or there are fewer updates than an explicit schedule has values for.
+        If it is a recorded loop, too few are left for a batch, or there are fewer updates than an explicit
+        schedule has values for.
     """
-    n = len(program.data)
+    if program.plan.is_recorded:
+        raise InvalidDataError(
+            "a recorded loop can be done again with its own batches alone, not in others without some samples: "
+            "leave them out by their weights (mode='weight'), or train by Learner.train"
+        )
+    n, names = len(program.data), [name for name, _ in program.backend.signature.parameters]
     for count in np.unique(removed.sum(axis=1)).tolist():
         try:
-            make_plan(program.training, n - count)
+            make_plan(program.training, n - count, names)
         except InvalidDataError as error:
             raise InvalidDataError(f"without {count} of the {n} samples there is no run: {error}") from error
         except ValueError as error:

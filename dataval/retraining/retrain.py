@@ -21,9 +21,11 @@ from dataval.progress import progress_bar
 from dataval.retraining.ensemble import make_ensemble
 from dataval.retraining.probes import probes
 from dataval.retraining.store import Store
+from dataval.training.evidence import digest_of
 from dataval.training.faults import name_samples
 from dataval.training.optimizers import is_own
 from dataval.training.plan import make_plan
+from dataval.training.plan_arrays import pack_plan
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.run import state_bytes
@@ -158,11 +160,12 @@ def retraining_key(replay: Replay, validation: Samples, *parts: Any) -> str:
     UnknownIdentityError
         If a function holds what can't be read.
     """
-    program, to_numpy = replay.program, replay.program.backend.arrays.to_numpy
+    program, plan, to_numpy = replay.program, replay.run.plan, replay.program.backend.arrays.to_numpy
     start = b"".join(to_numpy(array).tobytes() for array in replay.initial.arrays())
     bound = replay.run.binding
     described = [
-        replay.run.data_fingerprint,
+        replay.run.data_fingerprint or program.data.fingerprint(),
+        *([str(digest_of(*pack_plan(plan).values()))] if plan.is_recorded else []),
         validation.fingerprint(),
         program.training.model_dump_json(),
         *([identity(type(optimizer))] if is_own(optimizer := program.training.optimizer) else []),

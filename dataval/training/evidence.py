@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal, Self
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EVIDENCE", "N_PROJECTIONS", "Evidence", "digest_of", "projections_of", "projector"]
+__all__ = ["EVIDENCE", "Evidence", "digest_of", "projections_of"]
 
-N_PROJECTIONS = 3
+_N_PROJECTIONS = 3
+_BLOCK = 2**14  # signs that repeat, so that they take no memory beside a large model's
 EVIDENCE = ("projections", "deviations")
 
 
@@ -23,7 +25,8 @@ class Evidence:
     Attributes
     ----------
     projections : ndarray of float64, shape (T + 1, 3)
-        Inner products of the parameters before every update, and after the last, with fixed random signs.
+        Inner products of the parameters before every update, and after the last, with fixed random signs
+        (`projections_of`).
     deviations : ndarray of float64, shape (T,)
         By how much each update that was done again missed what was recorded, relative to its length; NaN for
         those that were not done again yet. More than rounding is refused.
@@ -45,7 +48,7 @@ class Evidence:
         """How well the loop can be done again, as far as it was tried: for "states" alone, not at all."""
         if self.notes:
             return "states"
-        return "bit-exact" if (self.deviations == 0).all() else "rounding"
+        return "bit-exact" if (self.deviations[self.is_proved] == 0).all() else "rounding"
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name."""
@@ -77,12 +80,16 @@ def digest_of(*arrays: NDArray[Any]) -> int:
     return found
 
 
-def projector(n_parameters: int, dtype: str) -> NDArray[Any]:
-    """Return random signs ``(P, 3)``, the same for every run of as many parameters."""
-    signs = np.random.default_rng(n_parameters).integers(0, 2, (n_parameters, N_PROJECTIONS), dtype=np.int8)
-    return (2 * signs - 1).astype(dtype)
+def projections_of(parameters: NDArray[Any]) -> NDArray[np.float64]:
+    """Return inner products of parameters ``(P,)`` with random signs that repeat in blocks, shape ``(3,)``."""
+    n_whole = len(parameters) // _BLOCK * _BLOCK
+    found = np.zeros(_BLOCK)
+    if n_whole:
+        found += parameters[:n_whole].reshape(-1, _BLOCK).sum(axis=0, dtype=np.float64)
+    found[: len(parameters) - n_whole] += parameters[n_whole:]
+    return found @ _signs()
 
 
-def projections_of(parameters: NDArray[Any], signs: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the inner products of parameters ``(P,)`` with the signs, shape ``(3,)``."""
-    return np.asarray(parameters @ signs, dtype=np.float64)
+@cache
+def _signs() -> NDArray[np.float64]:
+    return np.random.default_rng(0).choice((-1.0, 1.0), (_BLOCK, _N_PROJECTIONS))

@@ -102,7 +102,7 @@ def constant_hyperparameters(
     Raises
     ------
     ValueError
-        If a pattern of a group fits no parameter, or the optimizer lacks what the schedule sets.
+        If a pattern of a group fits no parameter.
     """
     each = [optimizer, *optimizer.group_optimizers()]
     n_steps, shape = len(factors), (len(factors), len(each))
@@ -110,8 +110,6 @@ def constant_hyperparameters(
     values = {name: np.tile([c[name] for c in constants], (n_steps, 1)) for name in optimizer.hyperparameters}
     values[_RATE] = values[_RATE] * factors[:, None]
     for name, changed in changes.items():
-        if name not in values:
-            raise ValueError(f"the schedule sets {name}, which {type(optimizer).__name__} hasn't")
         values[name] = np.tile(changed[:, None], (1, len(each)))
     counts = np.tile(np.arange(n_steps)[:, None], (1, len(each)))
     groups = group_of_parameters(optimizer, names) if len(each) > 1 else np.zeros(0, dtype=np.int64)

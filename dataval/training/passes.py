@@ -48,8 +48,7 @@ class Passes:
         RunMismatchError
             If a recorded loop saw another one.
         """
-        draws, samples = self.plan.pass_draws(number), self.plan.samples(number)
-        batch = self.batches.take(samples) if draws is None else self.batches.take(samples, draws)
+        batch = self._take(number, self.plan.samples(number))
         if not self._is_as_recorded[number]:
             self._check_digest(batch, number)
         return batch
@@ -163,7 +162,12 @@ class Passes:
         samples = self.plan.samples(number)
         kept = samples[~self._is_left_out[samples]]
         other = kept[0] if len(kept) else np.flatnonzero(~self._is_left_out)[0]
-        return self.batches.take(np.where(self._is_left_out[samples], other, samples))
+        return self._take(number, np.where(self._is_left_out[samples], other, samples))
+
+    def _take(self, number: int, samples: NDArray[np.int64]) -> Any:
+        """Return samples as they were read in a pass."""
+        draws = self.plan.pass_draws(number)
+        return self.batches.take(samples) if draws is None else self.batches.take(samples, draws)
 
     def _merged(self, number: int, own: Array, others: Array) -> Array:
         """Return numbers of a pass's samples: their own for those of weight 0."""

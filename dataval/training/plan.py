@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dataval.errors import InvalidDataError
 from dataval.training.config import Training
 from dataval.training.hyperparameters import Hyperparameters, constant_hyperparameters
+from dataval.training.optimizers import Optimizer
 
 __all__ = ["Plan", "check_batch_size", "make_plan"]
 
@@ -93,6 +94,11 @@ class Plan:
     def is_accumulated(self) -> bool:
         """Whether some update has several passes."""
         return self.n_passes > self.n_steps
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is what somebody else's loop did, rather than what a configuration gives."""
+        return self.digests is not None
 
     def passes(self, step: int) -> range:
         """Return the numbers of the passes of update `step`."""
@@ -191,8 +197,19 @@ def _hyperparameters(training: Training, n_steps: int, per_epoch: int, names: Se
     schedule, optimizer = training.schedule, training.optimizer
     factors = schedule.factors(n_steps, per_epoch)
     momenta = schedule.momenta(n_steps, per_epoch)
-    changes = {} if momenta is None else {optimizer.momentum_name: momenta}
+    changes = {} if momenta is None else {_moved(optimizer): momenta}
     return constant_hyperparameters(optimizer, factors, changes, names)
+
+
+def _moved(optimizer: Optimizer) -> str:
+    """Return which hyperparameter a schedule of the momentum sets, or raise if there is none to move."""
+    name, kind = optimizer.momentum_name, type(optimizer).__name__
+    if name is None or (name == "momentum" and not optimizer.has_momentum):
+        raise ValueError(
+            f"the schedule moves the momentum, and this {kind} has none that can be moved: "
+            "give it one, or leave it alone by OneCycleSchedule(momentum=None)"
+        )
+    return name
 
 
 def _epoch(training: Training, n_samples: int, epoch: int) -> Iterator[NDArray[np.int64]]:

@@ -158,19 +158,21 @@ class Program:
 
         As `pullback` otherwise; the running statistics are held fixed.
         """
-        _, gradient, _ = self.gradient(state, step)
-        before, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
+        before, gradient_bar = self.through_update(cotangent, state, step)
         return before, self.slopes(gradient_bar, state, step)
 
-    def direction(self, cotangent: State, state: State, step: int) -> Array:
-        """Return the cotangent of update `step`'s gradient, along which the slopes of the losses are taken."""
-        gradient = None if self.is_linear else self.gradient(state, step)[1]
-        return self._update_vjp(cotangent, state, gradient, step)[1]
+    def through_update(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
+        """Pull a cotangent back through update `step` alone: the gradient is held fixed in what it depends on.
 
-    def carried(self, cotangent: State, state: State, step: int) -> State:
-        """Return the cotangent before update `step` with the gradient's dependence on the parameters cut."""
+        Returns
+        -------
+        State
+            The cotangent of the state before the update.
+        array, shape (P,) or (K, P)
+            That of the gradient, along which the slopes of the losses are taken.
+        """
         gradient = None if self.is_linear else self.gradient(state, step)[1]
-        return self._update_vjp(cotangent, state, gradient, step)[0]
+        return self._update_vjp(cotangent, state, gradient, step)
 
     def slopes(self, vectors: Array, state: State, step: int) -> Array:
         r"""Return :math:`c_j\langle v, \nabla\ell_j\rangle` for the samples of an update.
@@ -230,8 +232,7 @@ class Program:
 
     def _through_passes(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
         """Pull back through an update of several passes, the last first; only one of their graphs is alive."""
-        gradient = None if self.is_linear else self.gradient(state, step)[1]
-        after, gradient_bar = self._update_vjp(cotangent, state, gradient, step)
+        after, gradient_bar = self.through_update(cotangent, state, step)
         parameters_bar, buffers_bar, all_slopes = after.parameters, cotangent.buffers, []
         numbers, buffers = self.plan.passes(step), self.buffers(state, step)
         for number, before in zip(reversed(numbers), reversed(buffers), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dataval.errors import ReplayError
-from dataval.training.evidence import Evidence, projections_of, projector
+from dataval.training.evidence import Evidence, projections_of
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
 
@@ -29,9 +29,9 @@ class Proof:
     """
 
     def __init__(self, program: Program, run: TrainingRun, evidence: Evidence) -> None:
-        self._program, self._run, self._evidence = program, run, evidence
-        arrays, size = program.backend.arrays, program.backend.signature.n_parameters
-        self._to_numpy, self._signs = arrays.to_numpy, projector(size, arrays.dtype)
+        self._run, self._evidence = run, evidence
+        arrays = program.backend.arrays
+        self._to_numpy = arrays.to_numpy
         self._precision = float(np.finfo(arrays.dtype).eps)
 
     def is_proved(self, step: int) -> bool:
@@ -49,7 +49,7 @@ class Proof:
         old, new = self._to_numpy(before.parameters), self._to_numpy(after.parameters)
         if old.ndim > 1:
             return
-        found, recorded = projections_of(new, self._signs), self._evidence.projections[step + 1]
+        found, recorded = projections_of(new), self._evidence.projections[step + 1]
         length, size = float(np.linalg.norm(new - old)), float(np.linalg.norm(new))
         missed = float(np.abs(found - recorded).max())
         share = missed / length if length else float(missed > 0)

@@ -149,6 +149,7 @@ def unpack(document: dict[str, Any], arrays: Mapping[str, Arrays]) -> dict[str, 
     else:
         _check_losses(fields["losses"], plan, manifest)
     _check_weights(fields["weights"], plan)
+    _check_evidence(fields["evidence"], plan)
     require(all(step <= plan.n_steps for step in manifest.marks.values()), "marks are behind its last update")
     if manifest.format == 1:
         _check_unsealed(manifest, plan, arrays)
@@ -244,6 +245,16 @@ def _check_losses(losses: NDArray[np.float64], plan: Plan, manifest: _Manifest) 
         return
     epochs = np.repeat(done.epochs, np.diff(done.offsets[done.steps]))
     require(np.isfinite(losses[epochs, done.order]).all(), "losses lack samples that were seen")
+
+
+def _check_evidence(evidence: Evidence | None, plan: Plan) -> None:
+    require((evidence is None) == (plan.digests is None), "its evidence or the digests of its plan are missing")
+    if evidence is None:
+        return
+    found = [(array.shape, array.dtype.name) for array in (evidence.projections, evidence.deviations)]
+    expected = [((plan.n_steps + 1, evidence.projections.shape[-1]), "float64"), ((plan.n_steps,), "float64")]
+    require(found == expected, f"its evidence has the shapes and dtypes {found}, not {expected}")
+    require(bool(np.isfinite(evidence.projections).all()), "projections of its evidence are not finite")
 
 
 def _check_weights(weights: NDArray[np.float64], plan: Plan) -> None:

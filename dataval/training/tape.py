@@ -14,7 +14,7 @@ from dataval.data import to_numpy
 from dataval.errors import InvalidDataError
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
-from dataval.training.evidence import Evidence, projections_of, projector
+from dataval.training.evidence import Evidence, projections_of
 from dataval.training.hyperparameters import Hyperparameters
 from dataval.training.optimizers import Optimizer
 from dataval.training.plan import Plan
@@ -98,8 +98,7 @@ class Tape:
         self._passes: list[NotedPass] = []
         self._ends, self._epochs = [0], list[int]()
         self._settings: list[Setting] = []
-        self._signs = projector(signature.n_parameters, signature.dtype)
-        self._projections = [projections_of(to_numpy(start.parameters), self._signs)]
+        self._projections = [projections_of(to_numpy(start.parameters))]
         self._deviations: list[float] = []
         self._states = {0: start}
         self._interval = policy.every or 1
@@ -112,11 +111,6 @@ class Tape:
         """How many updates were noted."""
         return len(self._epochs)
 
-    @property
-    def last(self) -> State:
-        """The state after the last update."""
-        return self._states[self.n_updates]
-
     def add_update(self, passes: Sequence[NotedPass], setting: Setting, epoch: int, state: State) -> None:
         """Note an update, with the state after it."""
         self._passes += passes
@@ -124,7 +118,7 @@ class Tape:
         self._epochs.append(epoch)
         self._settings.append(self._settings[-1] if [setting] == self._settings[-1:] else setting)
         self._deviations.append(np.nan)
-        self._projections.append(projections_of(to_numpy(state.parameters), self._signs))
+        self._projections.append(projections_of(to_numpy(state.parameters)))
         self._keep(state)
 
     def prove(self, deviation: float) -> None:

@@ -46,14 +46,12 @@ def token_values(
     program, values = replay.program, np.zeros((replay.run.n_samples, n_tokens))
     to_numpy, plan = program.backend.arrays.to_numpy, program.plan
     for step, state in replay.backward():
-        along = program.direction(cotangent, state, step)
+        before, along = program.through_update(cotangent, state, step)
         for number, buffers in zip(plan.passes(step), program.buffers(state, step), strict=True):
             passes = program.passes
             slopes = tokens.slope(state.parameters, buffers, passes.batch(number), along, passes.seed(number))
             found = plan.pass_coefficients(number)[:, None] * to_numpy(slopes)
             np.subtract.at(values, plan.samples(number), found)
-        cotangent = (
-            program.pullback(cotangent, state, step)[0] if exact else program.carried(cotangent, state, step)
-        )
+        cotangent = program.pullback(cotangent, state, step)[0] if exact else before
         tick()
     return values

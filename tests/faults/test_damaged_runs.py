@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ import dataval as dv
 from dataval.errors import DamagedFileError
 from dataval.files.digests import sealed
 from dataval.files.tensors import read_tensors, write_tensors
+from dataval.training.evidence import Evidence
 from dataval.training.serialization import pack
 from dataval.training.storage import save_folder
 from tests.faults.recorded import FORMAT_1, first, second
@@ -252,6 +254,34 @@ def test_arrays_that_make_no_sense(run, tmp_path, change):
     save_folder(tmp_path / "run", document, arrays, overwrite=False)
     with pytest.raises(DamagedFileError, match=r"the recorded run in .* is damaged"):
         dv.TrainingRun.load(tmp_path / "run")
+
+
+OF_EVIDENCE = {
+    "a projection NaN": changed("projections", put((2, 0), np.nan)),
+    "projections cut": changed("projections", lambda a: a[:-1]),
+    "projections of float32": changed("projections", lambda a: a.astype(np.float32)),
+    "projections as a vector": changed("projections", lambda a: a[:, 0]),
+    "deviations cut": changed("deviations", lambda a: a[:-1]),
+    "without projections": without("record", "projections"),
+    "without digests": without("record", "digests"),
+}
+
+
+def as_of_a_loop(run):
+    plan = replace(run.plan, digests=np.zeros(run.plan.n_passes, dtype=np.int64))
+    evidence = Evidence(np.zeros((run.n_steps + 1, 3)), np.full(run.n_steps, np.nan))
+    return replace(run, origin="recorded", plan=plan, evidence=evidence)
+
+
+@pytest.mark.parametrize("change", OF_EVIDENCE.values(), ids=OF_EVIDENCE)
+def test_evidence_that_makes_no_sense(run, tmp_path, change):
+    document, arrays = pack(vars(as_of_a_loop(run)))
+    save_folder(tmp_path / "good", document, arrays, overwrite=False)
+    assert dv.TrainingRun.load(tmp_path / "good").plan.is_recorded
+    change(arrays)
+    save_folder(tmp_path / "bad", document, arrays, overwrite=False)
+    with pytest.raises(DamagedFileError, match=r"the recorded run in .* is damaged"):
+        dv.TrainingRun.load(tmp_path / "bad")
 
 
 @pytest.mark.parametrize("change", (ARRAYS | OF_FORMAT_1).values(), ids=ARRAYS | OF_FORMAT_1)

@@ -163,3 +163,11 @@ def test_values_have_the_sign_of_removal(zoo):
     full = validation_loss(learner, type(samples)(X, y), np.ones(N), (X[:1], y[:1]))
     without = validation_loss(learner, type(samples)(X, y), keep, (X[:1], y[:1]))
     assert without < full
+
+
+def test_signs_have_no_derivative(zoo):
+    """Of a sample's gradient nothing reaches the parameters: all values are 0, and nobody is left to wonder."""
+    learner, samples, validation = make(zoo, "mlp", optimizer=dv.Lion(learning_rate=0.01), epochs=1)
+    with pytest.warns(UserWarning, match="Lion moves by signs, whose derivative is 0: so are all values"):
+        hydra = dv.HyDRA(learner).fit(*samples)
+    np.testing.assert_array_equal(hydra.score(*validation), 0)

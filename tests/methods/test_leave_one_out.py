@@ -95,6 +95,18 @@ def test_removal_trains_on_what_is_left(zoo):
         assert values[j] == loss_after(learner, left, None, validation) - full
 
 
+def test_removal_under_groups_of_parameters(zoo):
+    """Whose names the plan without a sample needs."""
+    samples, validation = make_samples(), make_samples("mlp", 8, seed=2)
+    learner = make_learner(zoo)
+    names = [name for name, _ in learner.prepare(*samples).program.backend.signature.parameters]
+    learner = make_learner(zoo, optimizer=dv.SGD(learning_rate=0.1, groups={names[0]: {"learning_rate": 0.01}}))
+    values = dv.LeaveOneOut(learner, indices=[4], mode="removal").fit(*samples).score(*validation)
+    left = np.delete(samples.X, 4, axis=0), np.delete(samples.y, 4)
+    expected = loss_after(learner, left, None, validation) - loss_after(learner, samples, None, validation)
+    assert values[4] == expected
+
+
 def test_weights_of_the_run_count(zoo):
     learner, samples, validation = make_learner(zoo), make_samples(), make_samples("mlp", 8, seed=2)
     weights = np.linspace(0.5, 1.5, N)

@@ -91,6 +91,10 @@ def test_one_cycle_moves_the_momentum_of_any_optimizer():
         )
         found = plan.hyperparameters.values[name][:, 0]
         np.testing.assert_allclose([found[0], found.min(), found[-1]], [0.95, 0.85, 0.95], atol=1e-3)
-    without = dv.Training(optimizer=dv.Adagrad(), schedule=dv.OneCycleSchedule(), epochs=4, batch_size=2)
-    with pytest.raises(ValueError, match="sets momentum, which Adagrad hasn't"):
-        make_plan(without, 10)
+    for optimizer in (dv.Adagrad(), dv.SGD(learning_rate=0.1), dv.RMSprop(), dv.NAdam()):
+        without = dv.Training(optimizer=optimizer, schedule=dv.OneCycleSchedule(), epochs=4, batch_size=2)
+        name = type(optimizer).__name__
+        with pytest.raises(ValueError, match=f"moves the momentum, and this {name} has none that can be moved"):
+            make_plan(without, 10)
+        still = without.model_copy(update={"schedule": dv.OneCycleSchedule(momentum=None)})
+        assert len(make_plan(still, 10).hyperparameters.values["learning_rate"]) == 20

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from dataval import Checkpoints, TrainingRun
 from dataval.backend.losses import Loss, describe_loss
 from dataval.data import Data
-from dataval.errors import IgnoredSettingWarning, InvalidDataError, RecordingWarning
+from dataval.errors import IgnoredSettingWarning, InvalidDataError
 from dataval.training.evidence import digest_of
 from dataval.training.fitted import fitted_coefficients
 from dataval.training.program import State
 from dataval.training.prover import Observed, ObservedPass, Prover, tolerance_of
 from dataval.training.tape import NotedPass, Tape
+from dataval.training.witness import Witness
 from dataval_tensorflow.backend import TensorFlowBackend
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.recorder.optimizers import Watched
@@ -25,9 +26,7 @@ from dataval_tensorflow.recorder.steps import Seen
 
 __all__ = ["Session"]
 
-_N_FIRST = 3  # updates at the start that are proved
 _SLACK = 10.0  # Keras clips by the norm itself, without the millionth that others add to it
-_N_OF_KIND = 2  # updates of each size of batch that are
 
 
 class Session:
@@ -56,7 +55,7 @@ class Session:
         proved: float,
         rng: np.random.Generator,
     ) -> None:
-        self._model, self._loss, self._proved, self._rng = model, loss, proved, rng
+        self._loss, self._rng = loss, rng
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", IgnoredSettingWarning
@@ -66,8 +65,7 @@ class Session:
             )
         self.dtype = self._backend.arrays.dtype
         """NumPy's name of the parameters' dtype."""
-        self.epoch = self._proved_epoch = -1
-        self._kinds: dict[int, int] = {}
+        self.epoch = -1
         self._caller = self._backend.model.caller
         names = [name for name, _ in self._backend.signature.parameters]
         self._watched = Watched(model.optimizer, [self._caller.trainable[name] for name in names])
@@ -77,17 +75,18 @@ class Session:
         counts = [self._watched.count()] * len(names)
         self._tape = Tape(self._backend.signature, optimizer, self._last, counts, policy)
         self._prover = Prover(self._backend, optimizer, self._watched.clip_norm, slack=_SLACK)
+        self._witness = Witness(self._tape, self._prover, proved, rng)
         for problem in [*self._watched.problems, *_problems(model)]:
-            self._note(problem)
+            self._witness.note(problem)
 
     def begin(self) -> None:
         """Set the seeds of a step, and take down what the optimizer is told."""
         now = self._watched.values()
         if not np.array_equal(now, self._last.parameters):
-            self._note(self._prover.explain_change(self._last.parameters, now, self._tape.n_updates))
+            self._witness.note(self._prover.explain_change(self._last.parameters, now, self._tape.n_updates))
             self._last = self._state()
         if self._watched.is_stalled:
-            self._note("a learning rate of 0 under momentum, by which Keras goes on moving the weights")
+            self._witness.note("a learning rate of 0 under momentum, by which Keras goes on moving the weights")
         self._count, self._setting = self._watched.count(), self._watched.setting()
         self._seed = int(self._rng.integers(0, 2**62))
         for name, state in self._caller.seeded(tf.constant(self._seed, tf.int64)).items():
@@ -98,6 +97,7 @@ class Session:
         batch = self._backend.batches(Data(seen.inputs, seen.targets)).take(np.arange(len(seen.numbers)))
         losses, coefficients = self._measured(seen, batch)
         before, after = self._last, self._state()
+        is_due = self._witness.is_due(len(losses), self.epoch)
         noted = NotedPass(
             seen.numbers,
             coefficients,
@@ -107,7 +107,7 @@ class Session:
         )
         self._tape.add_update([noted], self._setting, self.epoch, after)
         self._last = after
-        if self._is_due(len(losses)):
+        if is_due:
             self._prove(batch, coefficients, before, after)
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class Session:
             return
         step = self._tape.step_of(now)
         if step is None:
-            self._note(self._prover.explain_change(self._last.parameters, now, self._tape.n_updates))
+            self._witness.note(self._prover.explain_change(self._last.parameters, now, self._tape.n_updates))
         else:
             self._tape.mark("best", step)
         self._last = self._state()
@@ -147,18 +147,11 @@ class Session:
         own = tape.gradient(losses, outputs).numpy()
         found, residual = fitted_coefficients(own, seen.gradient)
         if residual > 10 * tolerance_of(own):
-            self._note(
+            self._witness.note(
                 "the loss of fit is not a weighted sum of the losses that the recorder was given: what "
                 f"reaches the outputs differs by {residual:.1e} (relative)"
             )
         return losses.numpy().astype(np.float64), found
-
-    def _is_due(self, size: int) -> bool:
-        self._kinds[size] = self._kinds.get(size, 0) + 1
-        is_new_epoch, self._proved_epoch = self.epoch != self._proved_epoch, self.epoch
-        is_drawn = bool(self._rng.random() < self._proved)
-        is_early = self._tape.n_updates <= _N_FIRST or self._kinds[size] <= _N_OF_KIND
-        return not self._tape.notes and (is_early or is_new_epoch or is_drawn)
 
     def _prove(self, batch: Batch, coefficients: NDArray[np.float64], before: State, after: State) -> None:
         load = self._backend.arrays.from_numpy
@@ -168,20 +161,7 @@ class Session:
         ]
         again = ObservedPass(batch, coefficients, self._seed, loaded[0].buffers)
         counts = [self._count] * self._n_arrays
-        found = self._prover.prove(Observed([again], self._setting, counts, None, *loaded))
-        if isinstance(found, str):
-            self._note(found)
-        else:
-            self._tape.prove(found)
-
-    def _note(self, problem: str) -> None:
-        is_first = not self._tape.notes  # what follows from one cause is no other
-        if self._tape.note(problem) and is_first:
-            warnings.warn(
-                f"this training can't be done again, values that need its updates will be refused: {problem}",
-                RecordingWarning,
-                stacklevel=4,
-            )
+        self._witness.prove(Observed([again], self._setting, counts, None, *loaded))
 
     def _state(self) -> State:
         names = self._backend.model.buffer_layout.names

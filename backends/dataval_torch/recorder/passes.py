@@ -64,11 +64,9 @@ class PassWatch:
     begin : callable
         ``begin(args, kwargs)`` returns a `Pass` for a call that is one, or None; it is called before the call.
     end : callable
-        ``end(pass)`` is called after it, where its outputs are known.
+        ``end(pass)`` is called after it; without outputs where the call failed.
     read : callable
         What is done with what the module returns before the loss.
-    drop : str, optional
-        A keyword argument that is the recorder's own, and taken out before the call.
     """
 
     def __init__(
@@ -101,14 +99,16 @@ class PassWatch:
         if self._depth or self._current is None:
             return
         current, self._current = self._current, None
-        if returned is None:
-            return
-        current.outputs = self._read(returned)
-        leaves = differentiable(current.outputs)
-        current.gradients = [None] * len(leaves)
+        if returned is not None:
+            self._await(current, self._read(returned))
+        self._end(current)
+
+    def _await(self, current: Pass, outputs: Any) -> None:
+        """Keep what comes back to the outputs."""
+        leaves = differentiable(outputs)
+        current.outputs, current.gradients = outputs, [None] * len(leaves)
         for i, leaf in enumerate(leaves):
             leaf.register_hook(_keeper(current.gradients, i))
-        self._end(current)
 
 
 def differentiable(outputs: Any) -> list[Tensor]:

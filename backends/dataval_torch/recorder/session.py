@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +12,13 @@ from torch import Tensor, nn
 from dataval import Learner, TrainingRun
 from dataval.backend.losses import describe_loss
 from dataval.data import Data, first_leaf, map_leaves, to_numpy
-from dataval.errors import InvalidDataError, RecordingWarning
+from dataval.errors import InvalidDataError
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.evidence import digest_of
 from dataval.training.program import State
 from dataval.training.prover import Observed, ObservedPass, Prover, tolerance_of
 from dataval.training.tape import NotedPass, Setting, Tape
+from dataval.training.witness import Witness
 from dataval_torch.backend import TorchBackend
 from dataval_torch.batches import Batch
 from dataval_torch.losses import target_dtype
@@ -32,8 +31,6 @@ from dataval_torch.recorder.passes import Pass, PassWatch, batch_of
 __all__ = ["Session"]
 
 _N_EXAMPLES = 4
-_N_FIRST = 3  # updates at the start that are proved
-_N_OF_KIND = 2  # updates of each combination of pass sizes that are
 
 
 class Session:
@@ -75,9 +72,8 @@ class Session:
         self.doubts: list[str] = []
         """What of the loop can't be done again, as far as it is known before it starts."""
         self._noted: NotedBatch | None = None
-        self._epoch = self._proved_epoch = -1
+        self._epoch = -1
         self._pending: list[Pass] = []
-        self._kinds: Counter[tuple[int, ...]] = Counter()
         self._tape: Tape | None = None
         self._seen: tuple[list[Pass], list[Coefficients], Setting, State, Tensor | None] | None = None
         self._random_state: list[Tensor] | None = None
@@ -134,8 +130,8 @@ class Session:
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Pass | None:
         """Take a training pass down, and set its seed."""
-        if self._noted is None:
-            return None
+        if self._noted is None or (self._tape is not None and self._net.training != self._modes[0]):
+            return None  # of no sample of the loop's, or to see how it does
         inputs, targets = self._split(self._noted.item)
         known = set(inputs) if isinstance(inputs, dict) else None
         batch = batch_of(args, kwargs, targets, known)
@@ -155,7 +151,8 @@ class Session:
         if self._random_state is not None:
             put_back(self._random_state, self._backend.model.device)
             self._random_state = None
-        self._pending.append(current)
+        if current.outputs is not None:
+            self._pending.append(current)
 
     def _start(self, batch: Batch) -> None:
         """Make a copy of the model work like ours, and take the first state down."""
@@ -182,10 +179,11 @@ class Session:
         start = self._state()
         self._tape = Tape(self._backend.signature, optimizer, start, self._counts, self._policy)
         self._prover = Prover(self._backend, optimizer, self._clip_norm)
+        self._witness = Witness(self._tape, self._prover, self._proved, self._rng)
         self._values = start.parameters
         for problem in (*self.doubts, self._watched.problem):
             if problem is not None:
-                self._note(problem)
+                self._witness.note(problem)
 
     def _converted(self, batch: Batch) -> Batch:
         dtype, loss = self._backend.model.dtype, self._learner.loss
@@ -209,10 +207,12 @@ class Session:
                 "accumulate over several"
             )
         if [layer.training for layer in self._net.modules()] != self._modes:
-            self._note("layers change between training and evaluation mode on the way")
+            self._witness.note("layers change between training and evaluation mode on the way")
         device = self._backend.model.device.type
         if torch.is_autocast_enabled(device):
-            self._note("the forward pass runs under autocast, whose rounding can't be differentiated exactly")
+            self._witness.note(
+                "the forward pass runs under autocast, whose rounding can't be differentiated exactly"
+            )
 
     def _drop_zeroed(self) -> None:
         """Forget what passes gave back where it was zeroed without a step, as a scaler's skipped step does."""
@@ -249,15 +249,18 @@ class Session:
         passes = [each for each in self._pending if each.is_back or len(each.buffers)]
         if self._pending and not any(each.is_back for each in self._pending):
             passes = self._pending
-            self._note(
+            self._witness.note(
                 "no gradient came back to what the model returned: its loss is made inside of it of something "
                 "else (as under Accelerate's mixed precision), or the outputs were detached"
             )
         self._pending = []
         if not passes:
-            self._note("the optimizer steps without a recorded pass: take every batch from recorder.batches")
+            self._witness.note(
+                "the optimizer steps without a recorded pass: take every batch from recorder.batches"
+            )
         found = [self._measured(each) for each in passes]
-        gradient = self._watched.gradient() if self._is_due(passes) else None
+        sizes = tuple(len(each.noted.samples) for each in passes)
+        gradient = self._watched.gradient() if self._witness.is_due(sizes, self._epoch) else None
         before = State(
             self._values,
             self._watched.slots(self._n_slots) if gradient is not None else (),
@@ -281,7 +284,7 @@ class Session:
                     ObservedPass(each.batch, c.values, each.seed, each.buffers)
                     for each, c in zip(passes, found, strict=True)
                 ]
-                self._prove(Observed(again, setting, counts, gradient, before, after))
+                self._witness.prove(Observed(again, setting, counts, gradient, before, after))
 
     def _measured(self, each: Pass) -> Coefficients:
         """Find a pass's coefficients."""
@@ -289,28 +292,11 @@ class Session:
         scale = 1.0 if self._scaler is None else float(self._scaler.get_scale())
         found = measure(self._backend.per_sample, each.outputs, each.arrived(), targets, scale)
         if found.residual > 10 * tolerance_of(to_numpy(self._values)):
-            self._note(
+            self._witness.note(
                 "the loop's loss is not a weighted sum of the losses that the recorder was given: what "
                 f"reaches the outputs differs by {found.residual:.1e} (relative)"
             )
         return found
-
-    def _is_due(self, passes: list[Pass]) -> bool:
-        assert self._tape is not None
-        kind = tuple(len(each.noted.samples) for each in passes)
-        self._kinds[kind] += 1
-        is_new_epoch, self._proved_epoch = self._epoch != self._proved_epoch, self._epoch
-        is_drawn = bool(self._rng.random() < self._proved)
-        is_early = self._tape.n_updates < _N_FIRST or self._kinds[kind] <= _N_OF_KIND
-        return not self._tape.notes and (is_early or is_new_epoch or is_drawn)
-
-    def _prove(self, seen: Observed) -> None:
-        assert self._tape is not None
-        found = self._prover.prove(seen)
-        if isinstance(found, str):
-            self._note(found)
-        else:
-            self._tape.prove(found)
 
     def _look_back(self) -> None:
         """Look what weights training left: those of an earlier moment are marked "best"."""
@@ -326,18 +312,8 @@ class Session:
         now = self._watched.values()
         if not torch.equal(now, self._values):
             assert self._tape is not None
-            self._note(self._prover.explain_change(self._values, now, self._tape.n_updates))
+            self._witness.note(self._prover.explain_change(self._values, now, self._tape.n_updates))
             self._values = now
-
-    def _note(self, problem: str) -> None:
-        assert self._tape is not None
-        is_first = not self._tape.notes  # what follows from one cause is no other
-        if self._tape.note(problem) and is_first:
-            warnings.warn(
-                f"this loop can't be done again, values that need its updates will be refused: {problem}",
-                RecordingWarning,
-                stacklevel=4,
-            )
 
     def _state(self) -> State:
         return State(self._watched.values(), self._watched.slots(self._n_slots), self._buffers())

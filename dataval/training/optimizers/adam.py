@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataval.training.optimizers.base import TINY, Array, Betas, Factors, Optimizer, Slots, effective, is_zero
+from dataval.training.optimizers.base import (
+    TINY,
+    Array,
+    Betas,
+    Factors,
+    Optimizer,
+    Slots,
+    effective,
+    effective_vjp,
+)
 
 __all__ = ["Adam", "AdamFamily", "AdamW", "moments", "moments_vjp"]
 
@@ -22,7 +31,7 @@ class AdamFamily(Optimizer):
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
 
-    momentum_name: ClassVar[str] = "beta1"
+    momentum_name: ClassVar[str | None] = "beta1"
     hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
 
     @property
@@ -72,8 +81,7 @@ class AdamFamily(Optimizer):
         square_bar = slots_bar[1] + 0.5 * root_bar / (root + TINY)
         before, gradient_bar = moments_vjp(mean_bar, square_bar, gradient, factors)
         parameters_bar = factors.keep * parameters_bar
-        if not is_zero(factors.decay):
-            parameters_bar = parameters_bar + factors.decay * gradient_bar
+        parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, before, gradient_bar
 
 

@@ -17,7 +17,18 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dataval.options import Options
 
-__all__ = ["TINY", "Array", "Betas", "Factors", "Optimizer", "ParameterGroup", "Slots", "effective", "is_zero"]
+__all__ = [
+    "TINY",
+    "Array",
+    "Betas",
+    "Factors",
+    "Optimizer",
+    "ParameterGroup",
+    "Slots",
+    "effective",
+    "effective_vjp",
+    "is_zero",
+]
 
 TINY = 1e-30
 """Keeps 0 / sqrt(0) at 0: a parameter that never had a gradient has no derivative here."""
@@ -109,8 +120,11 @@ class Optimizer(Options, ABC):
     hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay")
     """Names of the numbers that may differ by group and change from update to update."""
 
-    momentum_name: ClassVar[str] = "momentum"
-    """Which of them a schedule of the momentum sets."""
+    momentum_name: ClassVar[str | None] = "momentum"
+    """Which of them a schedule of the momentum sets; None where it must not change."""
+
+    differentiable: ClassVar[bool] = True
+    """Whether the update has a derivative in the gradient that is not 0 everywhere."""
 
     @model_validator(mode="after")
     def _check_groups(self) -> Self:
@@ -229,6 +243,11 @@ class Optimizer(Options, ABC):
 def effective(parameters: Array, gradient: Array, decay: Factors) -> Array:
     """Return a gradient with coupled weight decay."""
     return gradient if is_zero(decay) else gradient + decay * parameters
+
+
+def effective_vjp(parameters_bar: Array, gradient_bar: Array, decay: Factors) -> Array:
+    """Return the cotangent of the parameters after a pullback through `effective`."""
+    return parameters_bar if is_zero(decay) else parameters_bar + decay * gradient_bar
 
 
 def is_zero(factor: Factors) -> bool:

@@ -50,7 +50,8 @@ class Lion(Optimizer):
     weight_decay: float = Field(default=0.0, ge=0)
 
     decoupled: ClassVar[bool] = True
-    momentum_name: ClassVar[str] = "beta1"
+    differentiable: ClassVar[bool] = False
+    momentum_name: ClassVar[str | None] = "beta1"
     hyperparameters: ClassVar[tuple[str, ...]] = ("learning_rate", "beta1", "beta2", "weight_decay")
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataval.training.optimizers.adam import AdamFamily, moments, moments_vjp
-from dataval.training.optimizers.base import TINY, Array, Factors, Slots, effective, is_zero
+from dataval.training.optimizers.base import TINY, Array, Factors, Slots, effective, effective_vjp
 
 __all__ = ["NAdam", "RAdam"]
 
@@ -56,6 +56,7 @@ class NAdam(AdamFamily):
     momentum_decay: float = Field(default=4e-3, ge=0)
     decoupled_weight_decay: bool = False
 
+    momentum_name: ClassVar[str | None] = None  # its corrections hold the betas of all updates before
     hyperparameters: ClassVar[tuple[str, ...]] = (*AdamFamily.hyperparameters, "momentum_decay")
 
     @property
@@ -104,8 +105,7 @@ class NAdam(AdamFamily):
         before, gradient_bar = moments_vjp(mean_bar, square_bar, gradient, factors)
         gradient_bar = gradient_bar + factors.of_gradient * step_bar
         parameters_bar = factors.keep * parameters_bar
-        if not is_zero(factors.decay):
-            parameters_bar = parameters_bar + factors.decay * gradient_bar
+        parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, before, gradient_bar
 
 
@@ -178,6 +178,5 @@ class RAdam(AdamFamily):
         square_bar = slots_bar[1] + 0.5 * root_bar / (root + TINY)
         before, gradient_bar = moments_vjp(mean_bar, square_bar, gradient, factors)
         parameters_bar = factors.keep * parameters_bar
-        if not is_zero(factors.decay):
-            parameters_bar = parameters_bar + factors.decay * gradient_bar
+        parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, before, gradient_bar

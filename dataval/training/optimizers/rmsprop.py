@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataval.training.optimizers.base import TINY, Array, Factors, Optimizer, Slots, effective, is_zero
+from dataval.training.optimizers.base import TINY, Array, Factors, Optimizer, Slots, effective, effective_vjp
 
 __all__ = ["Adagrad", "RMSprop"]
 
@@ -117,8 +117,7 @@ class RMSprop(Optimizer):
             mean_bar = slots_bar[1] - 2 * variance_bar * averages[1]
             gradient_bar = gradient_bar + factors.new * mean_bar
             before.append(factors.old * mean_bar)
-        if not is_zero(factors.decay):
-            parameters_bar = parameters_bar + factors.decay * gradient_bar
+        parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, (*before, *rest), gradient_bar
 
     def _averages(self, slots: Slots, gradient: Array, factors: Factors) -> Slots:
@@ -214,6 +213,5 @@ class Adagrad(Optimizer):
         direction_bar = -factors.rate * parameters_bar
         total_bar = slots_bar[0] - 0.5 * direction_bar * gradient / (denominator * denominator * (root + TINY))
         gradient_bar = direction_bar / denominator + 2 * gradient * total_bar
-        if not is_zero(factors.decay):
-            parameters_bar = parameters_bar + factors.decay * gradient_bar
+        parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, (total_bar,), gradient_bar

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from dataval.training.optimizers.base import Array, Factors, Optimizer, Slots, is_zero
+from dataval.training.optimizers.base import Array, Factors, Optimizer, Slots, effective, effective_vjp
 
 __all__ = ["SGD"]
 
@@ -75,8 +75,7 @@ class SGD(Optimizer):
 
     def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
-        if not is_zero(factors.decay):
-            gradient = gradient + factors.decay * parameters
+        gradient = effective(parameters, gradient, factors.decay)
         if not slots:
             return parameters - factors.rate * gradient, ()
         buffer = factors.momentum * slots[0] + factors.share * gradient
@@ -94,8 +93,7 @@ class SGD(Optimizer):
     ) -> tuple[Array, Slots, Array]:
         """Pull a cotangent back through `update`; it needs none of the forward values."""
         gradient_bar, slots_bar = self._through_momentum(-factors.rate * parameters_bar, slots_bar, factors)
-        if not is_zero(factors.decay):
-            parameters_bar = parameters_bar + factors.decay * gradient_bar
+        parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, slots_bar, gradient_bar
 
     def _through_momentum(self, direction_bar: Array, slots_bar: Slots, factors: Any) -> tuple[Array, Slots]:
