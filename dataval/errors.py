@@ -122,7 +122,7 @@ class ReplayWarning(UserWarning):
 
 
 class RecordingWarning(UserWarning):
-    """A loop that is being recorded does what can't be done again: values that need its updates are refused."""
+    """A loop that is being recorded diverged, or does what can't be done again: some values are refused."""
 
 
 class RetrainingWarning(UserWarning):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from dataval.training.evidence import norm_of
 from dataval.training.optimizers import Adam, AdamW, Optimizer
 from dataval.training.tape import Setting
 
@@ -53,7 +54,7 @@ def explain_gradient(
     which = _named(names, bad)
     factor, rest = _multiple(theirs, mine)
     if rest < _FIT and abs(factor - 1) > _FIT and (len(bad) > 1 or len(names) == 1):
-        norm = _norm(_joined(found, range(len(names))))
+        norm = norm_of(_joined(found, range(len(names))))
         return _explain_factor(factor, norm, clip_norm, which)
     decay, rest = _multiple(theirs - mine, at)
     if rest < _FIT:
@@ -100,12 +101,12 @@ def explain_step(
     """
     spans = np.cumsum([0, *sizes])
     parts = [slice(start, stop) for start, stop in pairwise(spans)]
-    scale = _norm(after - mine)
-    bad = [i for i, part in enumerate(parts) if _norm(after[:, part] - mine[:, part]) > _FIT * scale]
+    scale = norm_of(after - mine)
+    bad = [i for i, part in enumerate(parts) if norm_of(after[:, part] - mine[:, part]) > _FIT * scale]
     which = _named(names, bad)
 
     def distance(found: FloatArray) -> float:
-        return sum(_norm(found[:, parts[i]] - after[:, parts[i]]) for i in bad)
+        return sum(norm_of(found[:, parts[i]] - after[:, parts[i]]) for i in bad)
 
     for other in _alternatives(optimizer):
         if distance(step(other, setting)) < _FIT * scale:
@@ -197,15 +198,15 @@ def _with(setting: Setting, arrays: Sequence[int], name: str, value: float) -> S
 
 def _multiple(found: FloatArray, of: FloatArray) -> tuple[float, float]:
     """Return the multiple of a vector that is nearest to another, and what remains, relative to it."""
-    square, size = float(of @ of), _norm(found)
+    square, size = float(of @ of), norm_of(found)
     if square == 0 or size == 0:
         return 0.0, 1.0
     factor = float(found @ of) / square
-    return factor, _norm(found - factor * of) / size
+    return factor, norm_of(found - factor * of) / size
 
 
 def _alike(found: FloatArray, expected: FloatArray, tolerance: float) -> bool:
-    return _norm(found - expected) <= tolerance * max(_norm(found), _norm(expected))
+    return norm_of(found - expected) <= tolerance * max(norm_of(found), norm_of(expected))
 
 
 def _joined(arrays: Sequence[FloatArray], which: Sequence[int]) -> FloatArray:
@@ -217,7 +218,3 @@ def _named(names: Sequence[str], which: Sequence[int]) -> str:
         return "all parameters"
     said = ", ".join(names[i] for i in which[:_SAID_NAMES])
     return said if len(which) <= _SAID_NAMES else f"{said} and {len(which) - _SAID_NAMES} more"
-
-
-def _norm(array: FloatArray) -> float:
-    return float(np.linalg.norm(array))

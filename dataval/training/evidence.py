@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EVIDENCE", "Evidence", "digest_of", "projections_of"]
+__all__ = ["EVIDENCE", "Evidence", "digest_of", "norm_of", "projections_of"]
 
 _N_PROJECTIONS = 3
 _BLOCK = 2**14  # signs that repeat, so that they take no memory beside a large model's
@@ -78,6 +78,11 @@ def digest_of(*arrays: NDArray[Any]) -> int:
         found = crc32(repr((array.shape, array.dtype.str)).encode(), found)
         found = crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, found)
     return found
+
+
+def norm_of(array: NDArray[Any]) -> float:
+    """Return the Euclidean norm, in double precision: squares of single precision overflow early."""
+    return float(np.linalg.norm(array.astype(np.float64, copy=False)))
 
 
 def projections_of(parameters: NDArray[Any]) -> NDArray[np.float64]:

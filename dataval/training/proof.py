@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dataval.errors import ReplayError
-from dataval.training.evidence import Evidence, projections_of
+from dataval.training.evidence import Evidence, norm_of, projections_of
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
 
@@ -50,7 +50,7 @@ class Proof:
         if old.ndim > 1:
             return
         found, recorded = projections_of(new), self._evidence.projections[step + 1]
-        length, size = float(np.linalg.norm(new - old)), float(np.linalg.norm(new))
+        length, size = norm_of(new - old), norm_of(new)
         missed = float(np.abs(found - recorded).max())
         share = missed / length if length else float(missed > 0)
         if not missed <= self._tolerance(step, length, size):

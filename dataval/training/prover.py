@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend
 from dataval.training.diagnosis import explain_change, explain_gradient, explain_step
+from dataval.training.evidence import norm_of
 from dataval.training.hyperparameters import Hyperparameters
 from dataval.training.optimizers import Optimizer
 from dataval.training.program import State
@@ -141,8 +142,8 @@ class Prover:
         )
         moved, mine = after - before, step(self._optimizer, seen.setting)
         if self._is_near(after, mine, moved):
-            found, length = step(self._optimizer, seen.setting, expected)[0], float(np.linalg.norm(moved[0]))
-            return float(np.linalg.norm(found - after[0])) / length if length else 0.0
+            found, length = step(self._optimizer, seen.setting, expected)[0], norm_of(moved[0])
+            return norm_of(found - after[0]) / length if length else 0.0
         return explain_step(self._optimizer, seen.setting, step, after, mine, self._names, self._sizes)
 
     def _update(self, seen: Observed, optimizer: Optimizer, clip_norm: float | None) -> Update:
@@ -151,9 +152,9 @@ class Prover:
 
     def _is_near(self, found: FloatArray, expected: FloatArray, scale: FloatArray) -> bool:
         """Whether two agree, relative to the size of something and to the precision of the numbers."""
-        rounding = 10 * np.finfo(found.dtype).eps * float(np.linalg.norm(found))
-        allowed = self._slack * tolerance_of(found) * float(np.linalg.norm(scale)) + rounding
-        return bool(np.linalg.norm(found - expected) <= allowed)
+        rounding = 10 * np.finfo(found.dtype).eps * norm_of(found)
+        allowed = self._slack * tolerance_of(found) * norm_of(scale) + rounding
+        return bool(norm_of(found - expected) <= allowed)
 
     def _split(self, vector: FloatArray) -> list[FloatArray]:
         return np.split(vector, np.cumsum(self._sizes)[:-1])

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from dataval.backend import Signature
 from dataval.data import to_numpy
-from dataval.errors import InvalidDataError
+from dataval.errors import InvalidDataError, TrainingDivergedError
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
 from dataval.training.evidence import Evidence, projections_of
+from dataval.training.faults import name_samples
 from dataval.training.hyperparameters import Hyperparameters
 from dataval.training.optimizers import Optimizer
 from dataval.training.plan import Plan
@@ -105,21 +106,29 @@ class Tape:
         self._marks: dict[str, int] = {}
         self.notes: list[str] = []
         """What stands in the way of doing the loop again, in words."""
+        self.end: str | None = None
+        """Why nothing more is noted, in words: an update was not finite."""
 
     @property
     def n_updates(self) -> int:
         """How many updates were noted."""
         return len(self._epochs)
 
-    def add_update(self, passes: Sequence[NotedPass], setting: Setting, epoch: int, state: State) -> None:
-        """Note an update, with the state after it."""
+    def add_update(self, passes: Sequence[NotedPass], setting: Setting, epoch: int, state: State) -> bool:
+        """Note an update with the state after it; return whether it is finite: one that isn't is the end."""
+        projections = projections_of(to_numpy(state.parameters))
+        if self.end is None:
+            self.end = _not_finite(passes, projections, self.n_updates)
+        if self.end is not None:
+            return False
         self._passes += passes
         self._ends.append(len(self._passes))
         self._epochs.append(epoch)
         self._settings.append(self._settings[-1] if [setting] == self._settings[-1:] else setting)
         self._deviations.append(np.nan)
-        self._projections.append(projections_of(to_numpy(state.parameters)))
+        self._projections.append(projections)
         self._keep(state)
+        return True
 
     def prove(self, deviation: float) -> None:
         """Note by how much the last update, done again, missed what it gave; rounding at most."""
@@ -137,8 +146,8 @@ class Tape:
         return None
 
     def note(self, problem: str) -> bool:
-        """Note what stands in the way of doing the loop again; return whether it is new."""
-        is_new = problem not in self.notes
+        """Note what stands in the way of doing the loop again; return whether it is new, and before the end."""
+        is_new = self.end is None and problem not in self.notes
         if is_new:
             self.notes.append(problem)
         return is_new
@@ -152,7 +161,11 @@ class Tape:
         ------
         InvalidDataError
             If nothing was recorded.
+        TrainingDivergedError
+            If the first update was not finite.
         """
+        if not self.n_updates and self.end is not None:
+            raise TrainingDivergedError(self.end)
         if not self.n_updates:
             raise InvalidDataError(
                 "no update was recorded: take the batches from recorder.batches(loader), and call the "
@@ -257,3 +270,16 @@ class Tape:
             np.array(self._deviations),
             tuple(self.notes),
         )
+
+
+def _not_finite(passes: Sequence[NotedPass], projections: NDArray[np.float64], n_before: int) -> str | None:
+    """Say what of an update is not finite."""
+    found = [(each.samples, np.isfinite(each.losses) & np.isfinite(each.coefficients)) for each in passes]
+    bad = np.concatenate([samples[~is_finite] for samples, is_finite in found])
+    if not len(bad) and np.isfinite(projections).all():
+        return None
+    what = f"the loss of {name_samples(bad)}, or its gradient," if len(bad) else "a parameter after it"
+    return (
+        f"the training diverged: at update {n_before} {what} is not finite. Lower the learning rate or clip "
+        "the gradients; where a single sample is to blame, look for a division by 0, a root or a logarithm at 0"
+    )

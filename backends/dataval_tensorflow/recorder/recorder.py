@@ -172,7 +172,7 @@ class Recorder(keras.callbacks.Callback):
     def _numbered_arrays(self, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         if y is None or isinstance(y, dict | list | tuple):
             raise InvalidDataError("fit is recorded on inputs and one array of targets, or a tf.data.Dataset")
-        share = options.pop("validation_split", 0.0)
+        share = options.pop("validation_split", 0.0) if options.get("validation_data") is None else 0.0
         n = math.floor(len(y) * (1 - share)) if share else len(y)
         if share:
             weights = options.get("sample_weight")

@@ -74,8 +74,8 @@ class Session:
         self._last = self._state()
         counts = [self._watched.count()] * len(names)
         self._tape = Tape(self._backend.signature, optimizer, self._last, counts, policy)
-        self._prover = Prover(self._backend, optimizer, self._watched.clip_norm, slack=_SLACK)
-        self._witness = Witness(self._tape, self._prover, proved, rng)
+        prover = Prover(self._backend, optimizer, self._watched.clip_norm, slack=_SLACK)
+        self._witness = Witness(self._tape, prover, proved, rng)
         for problem in [*self._watched.problems, *_problems(model)]:
             self._witness.note(problem)
 
@@ -83,7 +83,7 @@ class Session:
         """Set the seeds of a step, and take down what the optimizer is told."""
         now = self._watched.values()
         if not np.array_equal(now, self._last.parameters):
-            self._witness.note(self._prover.explain_change(self._last.parameters, now, self._tape.n_updates))
+            self._witness.note_change(self._last.parameters, now)
             self._last = self._state()
         if self._watched.is_stalled:
             self._witness.note("a learning rate of 0 under momentum, by which Keras goes on moving the weights")
@@ -105,9 +105,8 @@ class Session:
             self._seed,
             digest_of(*batch.arrays()),
         )
-        self._tape.add_update([noted], self._setting, self.epoch, after)
         self._last = after
-        if is_due:
+        if self._witness.add_update([noted], self._setting, self.epoch, after) and is_due:
             self._prove(batch, coefficients, before, after)
 
     def close(self) -> None:
@@ -117,7 +116,7 @@ class Session:
             return
         step = self._tape.step_of(now)
         if step is None:
-            self._witness.note(self._prover.explain_change(self._last.parameters, now, self._tape.n_updates))
+            self._witness.note_change(self._last.parameters, now)
         else:
             self._tape.mark("best", step)
         self._last = self._state()

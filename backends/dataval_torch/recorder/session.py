@@ -178,8 +178,8 @@ class Session:
         self._counts = self._watched.counts()
         start = self._state()
         self._tape = Tape(self._backend.signature, optimizer, start, self._counts, self._policy)
-        self._prover = Prover(self._backend, optimizer, self._clip_norm)
-        self._witness = Witness(self._tape, self._prover, self._proved, self._rng)
+        prover = Prover(self._backend, optimizer, self._clip_norm)
+        self._witness = Witness(self._tape, prover, self._proved, self._rng)
         self._values = start.parameters
         for problem in (*self.doubts, self._watched.problem):
             if problem is not None:
@@ -277,14 +277,13 @@ class Session:
         after = self._state()
         self._values = after.parameters
         noted = [_noted(each, c) for each, c in zip(passes, found, strict=True)]
-        if noted:
-            self._tape.add_update(noted, setting, self._epoch, after)
-            if gradient is not None:
-                again = [
-                    ObservedPass(each.batch, c.values, each.seed, each.buffers)
-                    for each, c in zip(passes, found, strict=True)
-                ]
-                self._witness.prove(Observed(again, setting, counts, gradient, before, after))
+        if not noted or not self._witness.add_update(noted, setting, self._epoch, after) or gradient is None:
+            return
+        again = [
+            ObservedPass(each.batch, c.values, each.seed, each.buffers)
+            for each, c in zip(passes, found, strict=True)
+        ]
+        self._witness.prove(Observed(again, setting, counts, gradient, before, after))
 
     def _measured(self, each: Pass) -> Coefficients:
         """Find a pass's coefficients."""
@@ -311,8 +310,7 @@ class Session:
         """Look whether parameters were written to since the last update."""
         now = self._watched.values()
         if not torch.equal(now, self._values):
-            assert self._tape is not None
-            self._witness.note(self._prover.explain_change(self._values, now, self._tape.n_updates))
+            self._witness.note_change(self._values, now)
             self._values = now
 
     def _state(self) -> State:

@@ -219,6 +219,19 @@ def test_what_deviates_is_named_and_refused(name):
         dv.HyDRA(recorder.learner).fit(X, Y, run=run)
 
 
+def test_divergence_ends_the_record_and_not_the_fit():
+    model = compiled(keras.optimizers.SGD(1e308))
+    recorder = Recorder(model)
+    with pytest.warns(
+        RecordingWarning, match=r"diverged: at update \d .* is not finite.*Nothing from there on"
+    ):
+        history = fit(model)
+    run = recorder.finish()
+    assert len(history.epoch) == 3
+    assert 1 <= run.n_steps < 12
+    assert (run.evidence.notes, np.isfinite(run.final.parameters).all()) == ((), True)
+
+
 def test_refusals():
     with pytest.raises(TypeError, match=r"model must be a keras\.Model"):
         Recorder(sgd())

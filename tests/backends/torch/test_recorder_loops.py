@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import dataval as dv
-from dataval.errors import InvalidDataError
+from dataval.errors import InvalidDataError, RecordingWarning, TrainingDivergedError
 from dataval_torch import Recorder
 from tests.backends.torch.user_loop import X_VAL, Y_VAL, N, X, Y, mlp
 
@@ -126,3 +126,49 @@ def test_recorded_loops_are_told_apart_and_done_again_by_weights_alone(tmp_path)
         left_out(mode="removal")
     with pytest.raises(InvalidDataError, match="under other seeds"):
         left_out(seeds=[0, 1])
+
+
+def test_divergence_ends_the_record_and_not_the_loop():
+    """Values are those of the updates before; the loop itself goes on as it would."""
+    torch.manual_seed(3)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = Recorder(model, optimizer)
+    data = TensorDataset(torch.tensor(X, dtype=torch.float32), torch.tensor(Y))
+
+    def loop():
+        for k, (xs, ys) in enumerate(recorder.batches(DataLoader(data, 6))):
+            optimizer.param_groups[0]["lr"] = 0.05 if k < 2 else 1e38
+            nn.functional.cross_entropy(model(xs), ys).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    with pytest.warns(
+        RecordingWarning, match=r"diverged: at update \d .* is not finite.*Nothing from there on"
+    ):
+        loop()
+    run = recorder.finish()
+    assert not any(torch.isfinite(p).all() for p in model.parameters())
+    assert 2 <= run.n_steps < 4
+    assert run.evidence.notes == ()
+    assert torch.isfinite(run.final.parameters).all()
+    best = run.until(2)
+    values = dv.HyDRA(recorder.learner).fit(X.astype(np.float32), Y, run=best)
+    assert np.isfinite(values.score(X_VAL.astype(np.float32), Y_VAL)).all()
+
+
+def test_a_loop_that_diverges_at_once_has_no_run():
+    model = nn.Linear(5, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e37)
+    recorder = Recorder(model, optimizer)
+    data = TensorDataset(torch.tensor(1e3 * X, dtype=torch.float32), torch.tensor(Y))
+
+    def loop():
+        for xs, ys in recorder.batches(DataLoader(data, N)):
+            nn.functional.cross_entropy(model(xs), ys).backward()
+            optimizer.step()
+
+    with pytest.warns(RecordingWarning, match="a parameter after it is not finite"):
+        loop()
+    with pytest.raises(TrainingDivergedError, match="at update 0 a parameter after it is not finite"):
+        recorder.finish()
