@@ -90,6 +90,22 @@ class TensorFlowArrays(Arrays):
         """Join along the last axis."""
         return tf.concat(arrays, axis=-1)
 
+    def reshape(self, array: tf.Tensor, shape: tuple[int, ...], /) -> tf.Tensor:
+        """Another shape."""
+        return tf.reshape(array, shape)
+
+    def einsum(self, equation: str, *arrays: tf.Tensor) -> tf.Tensor:
+        """Products, added up over axes."""
+        return tf.einsum(equation, *arrays)
+
+    def take(self, array: tf.Tensor, indices: NDArray[np.int64], axis: int, /) -> tf.Tensor:
+        """Entries along an axis."""
+        return tf.gather(array, indices, axis=axis)
+
+    def sum_by(self, rows: tf.Tensor, indices: NDArray[np.int64], n: int, /) -> tf.Tensor:
+        """Add up rows with the same index."""
+        return tf.math.unsorted_segment_sum(rows, indices, n)
+
 
 class TensorFlowBackend(Backend):
     """See `dataval.backend.Backend`, which documents every method.

@@ -71,6 +71,20 @@ class TorchArrays(Arrays):
         """Join along the last axis."""
         return torch.cat(list(arrays), dim=-1)
 
+    def einsum(self, equation: str, *arrays: Tensor) -> Tensor:
+        """Multiply and add up over axes."""
+        found: Tensor = torch.einsum(equation, *arrays)
+        return found
+
+    def take(self, array: Tensor, indices: NDArray[np.int64], axis: int, /) -> Tensor:
+        """Return entries along an axis."""
+        return array.index_select(axis, torch.as_tensor(indices, device=array.device))
+
+    def sum_by(self, rows: Tensor, indices: NDArray[np.int64], n: int, /) -> Tensor:
+        """Add up rows with the same index."""
+        total = rows.new_zeros(n, *rows.shape[1:])
+        return total.index_add_(0, torch.as_tensor(indices, device=rows.device), rows)
+
 
 class TorchBackend(Backend):
     """See `dataval.backend.Backend`, which documents every method.

@@ -55,3 +55,21 @@ class Arrays:
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         """Join arrays along their last axis."""
         return np.concatenate(arrays, axis=-1)
+
+    def reshape(self, array: Array, shape: tuple[int, ...], /) -> Array:
+        """Return an array in another shape, of which one length may be -1."""
+        return array.reshape(shape)
+
+    def einsum(self, equation: str, *arrays: Array) -> Array:
+        """Multiply arrays and add up over axes, as `numpy.einsum`."""
+        return np.einsum(equation, *arrays, optimize=True)
+
+    def take(self, array: Array, indices: NDArray[np.int64], axis: int, /) -> Array:
+        """Return the entries at `indices` along an axis."""
+        return np.take(array, indices, axis)
+
+    def sum_by(self, rows: Array, indices: NDArray[np.int64], n: int, /) -> Array:
+        """Add up rows ``(m, p)`` that have the same index, shape ``(n, p)``."""
+        total = np.zeros((n, *rows.shape[1:]), rows.dtype)
+        np.add.at(total, indices, rows)
+        return total

@@ -35,7 +35,7 @@ All results are detached from the framework's differentiation, in the parameters
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -44,6 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.arrays import Array, Arrays
+from dataval.backend.layers import LayerGradients, plain_gradients
 from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
 from dataval.checks import described
@@ -186,6 +187,15 @@ class TrainingLoss(ABC):
             If a layer has no second derivative; the message names it.
         """
 
+    def layer_gradients(
+        self, parameters: Array, buffers: Array, batch: Any, seed: int
+    ) -> Sequence[LayerGradients]:
+        """Return the gradients of the samples' losses, layer by layer; together they are `rows`.
+
+        What no layer is known for is `PlainGradients`, by default everything.
+        """
+        return plain_gradients(self.rows(parameters, buffers, batch, seed))
+
     def losses(self, parameters: Array, buffers: Array, batch: Any, seed: int) -> Array:
         """Return the losses ``(n,)``."""
         weights = self.arrays.from_numpy(np.ones(len(batch)))
@@ -267,6 +277,32 @@ class Objective(ABC):
         InvalidModelError
             If the model returns anything but one array.
         """
+
+    def layer_gradients(
+        self, parameters: Array, buffers: Array, batch: Any, cotangents: Array | None = None
+    ) -> Sequence[LayerGradients]:
+        """Return the gradients of the samples' objectives in the parameters, layer by layer.
+
+        What no layer is known for is `PlainGradients`, by default everything.
+
+        Parameters
+        ----------
+        parameters, buffers, batch
+            As for `rows`.
+        cotangents : array, optional
+            Of the model's outputs, of their shape ``(n, ...)``: the gradients are then those of their inner
+            products with the outputs, sample by sample.
+
+        Raises
+        ------
+        NotImplementedError
+            If the backend takes no cotangents.
+        InvalidModelError
+            With cotangents, if the model returns anything but one array.
+        """
+        if cotangents is not None:
+            raise NotImplementedError(f"{type(self).__name__} pulls no cotangents of outputs back to layers")
+        return plain_gradients(self.rows(parameters, buffers, batch)[0])
 
     def gradient(self, parameters: Array, buffers: Array, batch: Any) -> tuple[Array, Array]:
         """Return the gradients ``(P,)`` and ``(S,)`` of the objective summed over the batch."""
