@@ -19,6 +19,7 @@ from dataval._moved import find_moved as _find_moved
 if TYPE_CHECKING:
     from dataval import datasets, errors, evaluation, noise, plotting, solvers
     from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, TokenCrossEntropy
+    from dataval.curvature.kronecker.options import EKFAC, KFAC
     from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
     from dataval.evaluation.compare import compare
     from dataval.methods.area_under_margin import AreaUnderMargin
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "EKFAC",
     "EL2N",
+    "KFAC",
     "SGD",
     "Adagrad",
     "Adam",
@@ -97,6 +100,7 @@ __all__ = [
 
 _HOMES = {
     "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError", "TokenCrossEntropy"),
+    "dataval.curvature.kronecker.options": ("EKFAC", "KFAC"),
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (

@@ -10,6 +10,7 @@ __all__ = [
     "BackendNotFoundError",
     "ChaoticTrainingWarning",
     "ComparisonInterrupted",
+    "CurvatureWarning",
     "DamagedFileError",
     "DamagedFileWarning",
     "IgnoredSettingWarning",
@@ -93,6 +94,10 @@ class SolverDivergedError(RuntimeError):
 
 class SolverWarning(UserWarning):
     """A linear system of an influence function was not solved as asked: values are less exact, or mean less."""
+
+
+class CurvatureWarning(UserWarning):
+    """Parameters that no layer is known for have a simpler curvature than the others."""
 
 
 class ComparisonInterrupted(KeyboardInterrupt):

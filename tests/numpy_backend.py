@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from dataval.backend import Arrays, Backend, Linearization, Objective, Signature, TrainingLoss
+from dataval.backend.layers import LinearGradients
 from dataval.backend.losses import CrossEntropy, resolve_loss
 from dataval.backend.selection import select
 from dataval.backend.targets import check_all_targets
@@ -79,6 +80,12 @@ class NumpyLoss(TrainingLoss):
 
 
 class NumpyObjective(Objective):
+    def layer_gradients(self, parameters, buffers, batch, cotangents=None):
+        p = batch.softmax(parameters)[1]
+        outputs = p - batch.y if cotangents is None else cotangents
+        one = slice(None), None, None
+        return [LinearGradients("linear", batch.x[one], outputs[one], 0, order="igo")]
+
     def values(self, parameters, buffers, batch):
         return batch.softmax(parameters)[0]
 

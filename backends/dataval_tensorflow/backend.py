@@ -122,6 +122,7 @@ class TensorFlowBackend(Backend):
     """
 
     name: ClassVar[str] = "tensorflow"
+    class_axis: ClassVar[int] = _CLASS_AXIS
     replay_conditions: ClassVar[tuple[str, ...]] = ("threads", "onednn", "deterministic")
 
     loss: TensorFlowLoss

@@ -99,6 +99,7 @@ class TorchBackend(Backend):
     """
 
     name: ClassVar[str] = "torch"
+    class_axis: ClassVar[int] = _CLASS_AXIS
 
     loss: TorchLoss
 

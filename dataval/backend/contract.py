@@ -322,6 +322,9 @@ class Backend(ABC):
     name: ClassVar[str]
     """The name under which the backend is registered."""
 
+    class_axis: ClassVar[int] = 1
+    """Where the loss ``"cross_entropy"`` has the classes among the outputs' axes."""
+
     replay_conditions: ClassVar[tuple[str, ...]] = ()
     """Keys of `environment` that must be as recorded for a run to be replayed; it is refused otherwise.
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dataval.objectives.training import CurvatureKind, TrainingSamples
 from dataval.training.program import Program
 
-__all__ = ["Curvature", "sample_scale"]
+__all__ = ["Curvature", "coupled_decay", "sample_scale"]
 
 FloatArray = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class Curvature:
     ) -> None:
         self._samples, self._kind = samples, kind
         self._weights = program.weights * sample_scale(program)
-        self._diagonal = _coupled_decay(program) + damping
+        self._diagonal = coupled_decay(program) + damping
         self.tick = tick
         self.size = samples.n_parameters
 
@@ -73,7 +73,7 @@ class Curvature:
         return total
 
 
-def _coupled_decay(program: Program) -> float | FloatArray:
+def coupled_decay(program: Program) -> float | FloatArray:
     """Return the weight decay of the last update that is part of a gradient; ``(P,)`` where groups differ."""
     hyperparameters = program.plan.hyperparameters
     if program.training.optimizer.is_decoupled or "weight_decay" not in hyperparameters.values:

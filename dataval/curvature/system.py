@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.backend import Array
 from dataval.curvature.operator import Curvature
 from dataval.objectives.training import TrainingSamples
 from dataval.solvers.base import FloatArray, Solution, Solver
@@ -37,8 +38,9 @@ class LinearSystem:
         self._solutions: list[tuple[FloatArray, int]] = []
         self.problems: set[str] = set()
 
-    def values(self, vectors: FloatArray) -> FloatArray:
-        r"""Return :math:`s\,v^\top A^{-1}\nabla\ell_j` for vectors ``(K, P)`` and all samples, ``(K, N)``."""
+    def values(self, parts: Sequence[Array]) -> FloatArray:
+        r"""Return :math:`s\,v^\top A^{-1}\nabla\ell_j` for vectors in parts ``(k, P)`` and all samples."""
+        vectors = np.concatenate([self._samples.to_numpy(part) for part in parts])
         solution = self._inverse.apply(vectors)
         self._note(solution)
         return self._scale * self._samples.slopes(solution.vectors)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +13,33 @@ from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
-from dataval.checks import one_of, real_number, whole_number
+from dataval.checks import one_of, whole_number
+from dataval.curvature.kronecker.estimate import check_layers
+from dataval.curvature.kronecker.fisher import FisherGradients
+from dataval.curvature.kronecker.inverse import check_damping, check_layer_damping, check_layer_names
+from dataval.curvature.kronecker.options import Kronecker, as_curvature
+from dataval.curvature.kronecker.system import KroneckerSystem
 from dataval.curvature.operator import Curvature, sample_scale
 from dataval.curvature.system import LinearSystem
 from dataval.data import Samples
 from dataval.errors import SolverWarning
-from dataval.methods.of_states import States, StateValuator
+from dataval.methods.factored import FactoredValuator
+from dataval.methods.of_states import States
 from dataval.objectives.training import CurvatureKind, TrainingSamples
 from dataval.objectives.utility import SampleObjectives
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
-from dataval.solvers import Solver, as_solver
+from dataval.solvers import ConjugateGradient, Solver, as_solver
 from dataval.training.learner import Learner
 from dataval.training.program import Program
 
 __all__ = ["InfluenceFunction"]
 
 FloatArray = NDArray[np.float64]
+System = LinearSystem | KroneckerSystem
 
 
-class InfluenceFunction(StateValuator):
+class InfluenceFunction(FactoredValuator):
     r"""Influence functions at the parameters that training ended with.
 
     .. math:: \mathrm{value}_j = s\,\nabla F(\theta)^\top (C + \lambda I + \delta I)^{-1}\,\nabla\ell_j(\theta)
@@ -107,8 +114,8 @@ class InfluenceFunction(StateValuator):
         learner: Learner,
         *,
         solver: str | Solver = "cg",
-        curvature: CurvatureKind = "gauss_newton",
-        damping: float = 0.1,
+        curvature: CurvatureKind | Literal["kfac", "ekfac"] | Kronecker = "gauss_newton",
+        damping: float | Literal["layer"] | Mapping[str, float] = 0.1,
         normalize: bool | Literal["theta", "loss"] = False,
         objective: ObjectiveFunction | None = None,
         chunk_size: int | None = None,
@@ -143,12 +150,18 @@ class InfluenceFunction(StateValuator):
         return sample_scale(self._replay.program) * energies
 
     def _prepare(self, program: Program) -> None:
-        one_of("curvature", self.curvature, ("hessian", "gauss_newton"))
-        real_number("damping", self.damping, minimum=0)
+        curvature = as_curvature(self.curvature)
+        if isinstance(curvature, Kronecker):
+            check_layer_damping(self.damping)
+        else:
+            check_damping(self.damping)
         one_of("normalize", self.normalize, (False, True, "theta", "loss"))
         if self.chunk_size is not None:
             whole_number("chunk_size", self.chunk_size, minimum=1)
         solver = as_solver(self.solver)
+        if isinstance(curvature, Kronecker):
+            self._check_layers(program, curvature)
+            return
         solver.check_size(program.backend.signature.n_parameters)
         if solver.name != "identity":
             self._check_curvature(program)
@@ -161,37 +174,52 @@ class InfluenceFunction(StateValuator):
         samples = TrainingSamples(program, program.initial_state())
         samples.check_gauss_newton()
 
+    def _check_layers(self, program: Program, options: Kronecker) -> None:
+        """Raise, before any training, if the model's layers can't be handled as asked."""
+        if as_solver(self.solver) != ConjugateGradient():
+            raise ValueError(
+                f"curvature={options.name!r} has an inverse in closed form, in which no solver plays a part: "
+                f"leave solver out, got {self.solver!r}"
+            )
+        gradients = FisherGradients(program, program.initial_state(), self.learner.loss, options)
+        check_layer_names(self.damping, check_layers(gradients.probe(), options))
+
     def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
-        gradient = states.program.backend.arrays.to_numpy(objective.gradient(states.final)[0])
+        gradient = objective.gradient(states.final)[0][None]
         with self._system(states) as system:
-            values = system.values(gradient.astype(np.float64)[None])[0]
-            return self._normalised(values, gradient[None], system, sample_scale(states.program))
+            values = system.values([gradient])[0]
+            return self._normalised(values, self._norms(states, [gradient]), system, states)
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         SampleObjectives(objective)  # refuses an objective that is a single number
-        blocks, gradients, to_numpy = [], [], states.program.backend.arrays.to_numpy
+        values, norms = [], []
         with self._system(states) as system:
             for block in system.blocks(len(validation)):
-                rows = to_numpy(objective.gradients(states.final, block)[0]).astype(np.float64)
-                blocks.append(system.values(rows))
-                gradients.append(np.linalg.norm(rows, axis=1, keepdims=True))
-            values, norms = np.concatenate(blocks), np.concatenate(gradients)
-            return self._normalised(values, norms, system, sample_scale(states.program))
+                size = self.chunk_size or CHUNK_SIZE
+                parts = (block[start : start + size] for start in range(0, len(block), size))
+                rows = [objective.gradients(states.final, part)[0] for part in parts]
+                values.append(system.values(rows))
+                norms.append(self._norms(states, rows))
+            return self._normalised(np.concatenate(values), np.concatenate(norms), system, states)
 
     def _normalised(
-        self, values: FloatArray, gradients: FloatArray, system: LinearSystem, scale: float
+        self, values: FloatArray, lengths: FloatArray, system: System, states: States
     ) -> FloatArray:
-        """Divide by the norms that `normalize` asks for; of `gradients` only the rows' norms matter."""
+        """Divide by the norms that `normalize` asks for; `lengths` are those of the validation gradients."""
         if self.normalize is False:
             return values
         energies, norms = system.own()
         divisors = np.sqrt(np.maximum(energies, 0.0)) if self.normalize == "loss" else norms
         if self.normalize is True and as_solver(self.solver).name == "identity":
-            rows = np.linalg.norm(gradients, axis=1)
-            divisors = scale * divisors * _column(rows, values)
+            divisors = sample_scale(states.program) * divisors * _column(lengths, values)
         return np.asarray(values / np.where(divisors > 0, divisors, np.inf))
+
+    def _norms(self, states: States, rows: list[Any]) -> FloatArray:
+        arrays = states.program.backend.arrays
+        squares = [arrays.to_numpy(arrays.inner(part, part))[:, 0] for part in rows]
+        return np.sqrt(np.concatenate(squares).astype(np.float64))
 
     def _objective(self, states: States, validation: Samples) -> ValidationObjective:
         return ValidationObjective(
@@ -199,16 +227,29 @@ class InfluenceFunction(StateValuator):
         )
 
     @contextmanager
-    def _system(self, states: States) -> Iterator[LinearSystem]:
+    def _system(self, states: States) -> Iterator[System]:
         """Hand out the linear system at the final parameters; afterwards report how its solutions went."""
-        samples = TrainingSamples(states.program, states.final, self.chunk_size)
-        with progress_bar("products with the curvature", None, self.learner.progress) as bar:
-            curvature = Curvature(samples, states.program, self.curvature, self.damping, bar.update)
-            system = LinearSystem(as_solver(self.solver), curvature, samples, sample_scale(states.program))
+        curvature = as_curvature(self.curvature)
+        if isinstance(curvature, Kronecker):
+            system: System = self._in_closed_form(states, curvature)
             yield system
+        else:
+            samples = TrainingSamples(states.program, states.final, self.chunk_size)
+            with progress_bar("products with the curvature", None, self.learner.progress) as bar:
+                damping = check_damping(self.damping)
+                matrix = Curvature(samples, states.program, curvature, damping, bar.update)
+                system = LinearSystem(as_solver(self.solver), matrix, samples, sample_scale(states.program))
+                yield system
         self.diagnostics_ = system.diagnostics()
         for problem in system.problems:
             warnings.warn(problem, SolverWarning, stacklevel=5)
+
+    def _in_closed_form(self, states: States, options: Kronecker) -> KroneckerSystem:
+        spectra = self._factors_at(states, options).spectra
+        check_layer_damping(self.damping)
+        check_layer_names(self.damping, [spectrum.name for spectrum in spectra])
+        samples = TrainingSamples(states.program, states.final, self.chunk_size)
+        return KroneckerSystem(spectra, states.program, self.damping, samples, sample_scale(states.program))
 
 
 def _column(rows: FloatArray, like: FloatArray) -> FloatArray:

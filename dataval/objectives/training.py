@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.backend import Array, Arrays
+from dataval.backend.layers import LayerGradients, LinearGradients, LookupGradients, slopes_along
 from dataval.errors import InvalidDataError
 from dataval.training.faults import check_finite
 from dataval.training.program import Program, State
 
-__all__ = ["CurvatureKind", "TrainingSamples"]
+__all__ = ["CurvatureKind", "TrainingSamples", "layer_chunk_size"]
 
 FloatArray = NDArray[np.float64]
+Blocks = Sequence[LayerGradients]
 CurvatureKind = Literal["hessian", "gauss_newton"]
 _CHUNK_SIZE = 250  # larger ones leave the caches of a processor
+_LAYER_BYTES = 2**27  # of gradients by layer at a time
 _ROW_BYTES = 2**26  # of per-sample gradients at a time
 _WHAT = "the gradient of its loss in evaluation mode"
 _CHUNK_ROWS = 4000  # samples times vectors that are handled at a time
@@ -41,7 +45,8 @@ class TrainingSamples:
         self._arrays, self._loss = program.backend.arrays, program.backend.objective()
         self._batches = program.backend.batches(program.data)
         self._state, self._weights = state, program.weights
-        self._chunk_size = chunk_size or _CHUNK_SIZE
+        self._chunk_size, self._chunk_size_given = chunk_size or _CHUNK_SIZE, chunk_size
+        self._one = np.flatnonzero(program.weights)[:1]
         self.n = len(program.data)
         self.n_parameters = program.backend.signature.n_parameters
 
@@ -59,15 +64,49 @@ class TrainingSamples:
         check_finite(found.T, indices, self._weights, _WHAT)
         return found
 
+    def slopes_by_layer(self, parts: Sequence[Array]) -> FloatArray:
+        r"""Return :math:`\langle v, \nabla\ell_j\rangle` along vectors in parts ``(k, P)``, ``(K, N)``.
+
+        As `slopes` of the parts together, for vectors of the backend's: one pass, whatever their number.
+        """
+
+        def found(blocks: Blocks) -> FloatArray:
+            slopes = (slopes_along(self._arrays, blocks, part) for part in parts)
+            return np.concatenate([self.to_numpy(part) for part in slopes])
+
+        return self.by_layer(found)
+
+    def by_layer(self, function: Callable[[Blocks], FloatArray]) -> FloatArray:
+        """Return what a function finds ``(..., n)`` of samples' gradients by layer, for all ``(..., N)``."""
+        size = self._chunk_size_given or layer_chunk_size(self._arrays, self._blocks(self._one))
+        parts = [
+            self._found_by_layer(function, np.arange(start, min(self.n, start + size)))
+            for start in range(0, self.n, size)
+        ]
+        found = np.concatenate(parts, axis=-1)
+        check_finite(found, np.arange(self.n), self._weights, _WHAT)
+        return found
+
+    def _found_by_layer(
+        self, function: Callable[[Blocks], FloatArray], indices: NDArray[np.int64]
+    ) -> FloatArray:
+        found = function(self._blocks(indices))
+        if len(indices) == 1 or np.isfinite(found).all():
+            return found
+        return np.concatenate([self._found_by_layer(function, one) for one in indices[:, None]], axis=-1)
+
+    def _blocks(self, indices: NDArray[np.int64]) -> Blocks:
+        return self._loss.layer_gradients(*self._at, self._batches.take(indices))
+
     def _slopes(self, indices: NDArray[np.int64], directions: Any) -> FloatArray:
-        found = self._numpy(self._loss.slopes(*self._at, self._batches.take(indices), directions))
+        found = self.to_numpy(self._loss.slopes(*self._at, self._batches.take(indices), directions))
         if len(indices) == 1 or np.isfinite(found).all():
             return found
         return np.concatenate([self._slopes(one, directions) for one in indices[:, None]], axis=-1)
 
     def _rows(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return gradients; one by one where any isn't finite, lest it spoil those of its neighbours."""
-        found = self._numpy(self._loss.rows(*self._at, self._batches.take(indices))[0])
+        found = self.to_numpy(self._loss.rows(*self._at, self._batches.take(indices))[0])
         if len(indices) == 1 or np.isfinite(found).all():
             return found
         return np.concatenate([self._rows(one) for one in indices[:, None]])
@@ -97,7 +136,7 @@ class TrainingSamples:
             if len(kept):
                 part = self._arrays.from_numpy(weights[kept])
                 total = total + product(*self._at, self._batches.take(kept), part, directions)
-        found = self._numpy(total).reshape(vectors.shape)
+        found = self.to_numpy(total).reshape(vectors.shape)
         if not np.isfinite(found).all():
             raise self._curvature_fault(product, weights, vectors)
         return found
@@ -109,7 +148,7 @@ class TrainingSamples:
         one, direction = self._arrays.from_numpy(np.ones(1)), self._arrays.from_numpy(vectors[0])
         for sample in np.flatnonzero(weights):
             found = product(*self._at, self._batches.take(np.array([sample])), one, direction)
-            if not np.isfinite(self._numpy(found)).all():
+            if not np.isfinite(self.to_numpy(found)).all():
                 return InvalidDataError(
                     f"training sample {sample}: the curvature of its loss is not finite: look for a division "
                     "by 0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
@@ -133,5 +172,21 @@ class TrainingSamples:
     def _at(self) -> tuple[Any, Any]:
         return self._state.parameters, self._state.buffers
 
-    def _numpy(self, array: Any) -> FloatArray:
+    def to_numpy(self, array: Any) -> FloatArray:
+        """Return an array of the backend's in float64."""
         return np.asarray(self._arrays.to_numpy(array), dtype=np.float64)
+
+
+def layer_chunk_size(arrays: Arrays, blocks: Blocks) -> int:
+    """Return how many samples' gradients by layer are held at a time, by those of one sample."""
+    entries = sum(_entries(block) for block in blocks)
+    return max(1, min(_CHUNK_SIZE, _LAYER_BYTES // (np.dtype(arrays.dtype).itemsize * max(1, entries))))
+
+
+def _entries(block: LayerGradients) -> int:
+    if isinstance(block, LinearGradients):
+        n_positions, n_groups, n_outputs, n_inputs = block.shape
+        return n_positions * n_groups * (n_outputs + n_inputs)
+    if isinstance(block, LookupGradients):
+        return int(np.prod(tuple(map(int, block.outputs.shape[1:]))))
+    return sum(size for _, size in block.spans)

@@ -1,0 +1,1 @@
+"""Kronecker-factored curvature: K-FAC and EK-FAC, layer by layer, inverted in closed form."""
