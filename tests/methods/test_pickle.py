@@ -14,6 +14,7 @@ from tests.runs import make_learner, make_samples
 METHODS = {
     "HyDRA": lambda learner: dv.HyDRA(learner, hessian=True),
     "influence": dv.InfluenceFunction,
+    "factors": lambda learner: dv.InfluenceFunction(learner, curvature=dv.EKFAC(fisher="empirical")),
     "leave-one-out": lambda learner: dv.LeaveOneOut(learner, indices=[0, 3]),
     "mean loss": dv.MeanLoss,
     "random": dv.RandomValues,

@@ -9,6 +9,14 @@ from tests.fuzz.calls.call import (
 )
 from tests.fuzz.values import but
 
+FACTORS = {
+    "fisher": v.NO_NAME,
+    "n_draws": v.NO_COUNT,
+    "sharing": v.NO_NAME,
+    "uncovered": v.NO_NAME,
+    "seed": v.NO_WHOLE,
+}
+
 OPTIONS = {
     "SGD": Call(
         dv.SGD,
@@ -131,6 +139,8 @@ OPTIONS = {
             "class_weights": but(v.NO_SHARES, "above 1"),
         },
     ),
+    "KFAC": Call(dv.KFAC, {}, FACTORS),
+    "EKFAC": Call(dv.EKFAC, {}, FACTORS),
     "ConjugateGradient": Call(
         dv.solvers.ConjugateGradient,
         {},
