@@ -55,6 +55,13 @@ def mlp(dtype: str) -> keras.Model:
 
 
 @_seeded
+def deep_linear(dtype: str) -> keras.Model:
+    return keras.Sequential(
+        [_features(dtype), layers.Dense(4, dtype=dtype), layers.Dense(N_CLASSES, dtype=dtype)]
+    )
+
+
+@_seeded
 def layer_norm(dtype: str) -> keras.Model:
     return keras.Sequential(
         [

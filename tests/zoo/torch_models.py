@@ -32,6 +32,11 @@ def mlp() -> nn.Module:
 
 
 @_seeded
+def deep_linear() -> nn.Module:
+    return nn.Sequential(nn.Linear(N_FEATURES, 4), nn.Linear(4, N_CLASSES))
+
+
+@_seeded
 def layer_norm() -> nn.Module:
     return nn.Sequential(nn.Linear(N_FEATURES, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, N_CLASSES))
 

@@ -11,7 +11,7 @@ from dataval.backend.arrays import Array, Arrays
 from dataval.backend.layers import LayerGradients, LinearGradients, LookupGradients, PlainGradients
 from dataval.curvature.kronecker.bases import DenseSpectrum, MatrixSpectrum, TableSpectrum
 from dataval.curvature.kronecker.options import Sharing, Uncovered
-from dataval.curvature.kronecker.spectrum import EntrySpectrum, FloatArray, Spectrum
+from dataval.curvature.kronecker.spectrum import EntrySpectrum, FloatArray, Spectrum, parts_of
 
 __all__ = ["LayerFactors", "averaged", "check_block", "factors_of"]
 
@@ -103,19 +103,21 @@ class _Table(LayerFactors):
 class _Entries(LayerFactors):
     """Squares of the gradients."""
 
-    def __init__(self, block: PlainGradients, rule: str) -> None:
-        self._name, self._start, self._rule = block.name, block.start, rule
-        self._squares: FloatArray | float = 0.0
+    def __init__(self, block: LayerGradients, rule: str) -> None:
+        ((self._start, self._size),) = block.spans
+        self._name, self._rule = block.name, rule
+        self._squares = np.zeros(self._size)
 
     def add(self, arrays: Arrays, block: LayerGradients, weights: NDArray[np.float64]) -> None:
         """Add up squares."""
-        assert isinstance(block, PlainGradients)
-        squares = arrays.einsum("j,jp->p", arrays.from_numpy(weights), block.rows * block.rows)
-        self._squares = self._squares + _double(arrays, squares)
+        for part in parts_of(len(block), self._size):
+            ((_, rows),) = block.part(part).pieces(arrays)
+            each = arrays.from_numpy(weights[part])
+            self._squares += _double(arrays, arrays.einsum("j,jp->p", each, rows * rows))
 
     def spectrum(self) -> Spectrum:
         """Return the squares, or their mean."""
-        values = np.asarray(self._squares)
+        values = self._squares
         values = np.full_like(values, values.mean()) if self._rule == "identity" else values
         return EntrySpectrum(self._name, values, self._start, self._rule)
 
@@ -123,19 +125,20 @@ class _Entries(LayerFactors):
 class _Block(LayerFactors):
     """Products of all pairs of entries."""
 
-    def __init__(self, block: PlainGradients) -> None:
-        self._name, self._start = block.name, block.start
-        self._products: FloatArray | float = 0.0
+    def __init__(self, block: LayerGradients) -> None:
+        ((self._start, size),) = block.spans
+        self._name = block.name
+        self._products = np.zeros((size, size))
 
     def add(self, arrays: Arrays, block: LayerGradients, weights: NDArray[np.float64]) -> None:
         """Add up products."""
-        assert isinstance(block, PlainGradients)
-        weighted = arrays.reshape(arrays.from_numpy(weights), (-1, 1)) * block.rows
-        self._products = self._products + _double(arrays, arrays.einsum("jp,jq->pq", weighted, block.rows))
+        ((_, rows),) = block.pieces(arrays)
+        weighted = arrays.reshape(arrays.from_numpy(weights), (-1, 1)) * rows
+        self._products += _double(arrays, arrays.einsum("jp,jq->pq", weighted, rows))
 
     def spectrum(self) -> Spectrum:
         """Find the eigenvectors."""
-        values, basis = _eigen(np.asarray(self._products))
+        values, basis = _eigen(self._products)
         return DenseSpectrum(self._name, values, basis, self._start)
 
 
@@ -145,8 +148,7 @@ def factors_of(block: LayerGradients, sharing: Sharing, uncovered: Uncovered) ->
         return _Matrix(block, sharing)
     if isinstance(block, LookupGradients):
         return _Table(block)
-    assert isinstance(block, PlainGradients)
-    if block.is_elementwise:
+    if isinstance(block, PlainGradients) and block.is_elementwise:
         return _Entries(block, "elementwise")
     return _Block(block) if uncovered == "block" else _Entries(block, uncovered)
 

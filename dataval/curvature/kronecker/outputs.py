@@ -160,7 +160,7 @@ def _token_shares(loss: TokenCrossEntropy, targets: NDArray[np.generic]) -> Floa
     counts = targets != loss.ignore_index
     if loss.shift:  # the logits at a token predict the next one
         counts = np.concatenate([counts[:, 1:], np.zeros_like(counts[:, :1])], axis=1)
-    shares = counts.astype(np.float64)
+    shares: FloatArray = counts.astype(np.float64)
     if loss.reduction == "sum":
         return shares
     return np.asarray(shares / shares.sum(1, keepdims=True).clip(1))

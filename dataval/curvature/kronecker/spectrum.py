@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dataval.backend.arrays import Array, Arrays
 from dataval.backend.layers import LayerGradients, Piece
 
-__all__ = ["EntrySpectrum", "Spectrum"]
+__all__ = ["EntrySpectrum", "Spectrum", "parts_of"]
 
 FloatArray = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ class Spectrum(ABC):
         """Return the weighted sum over the samples of their squared coordinates."""
         shape = tuple(self.eigenvalues.shape)
         total = 0
-        for rows in self._parts(len(block)):
+        for rows in parts_of(len(block), self.eigenvalues.size):
             found = self.coordinates(arrays, block.part(rows))
             flat = arrays.reshape(found, (-1, self.eigenvalues.size))
             total = total + arrays.einsum("j,jp->p", weights[rows], flat * flat)
@@ -89,15 +89,10 @@ class Spectrum(ABC):
     def energies(self, arrays: Arrays, block: LayerGradients, table: Array) -> Array:
         """Return every sample's squared coordinates, weighted by a table of their shape, ``(n,)``."""
         flat_table, found = arrays.reshape(table, (-1,)), []
-        for rows in self._parts(len(block)):
+        for rows in parts_of(len(block), self.eigenvalues.size):
             flat = arrays.reshape(self.coordinates(arrays, block.part(rows)), (-1, self.eigenvalues.size))
             found.append(arrays.einsum("jp,p->j", flat * flat, flat_table))
         return arrays.concatenate(found)
-
-    def _parts(self, n: int) -> Iterator[slice]:
-        size = max(1, _ENTRIES // max(1, self.eigenvalues.size))
-        for start in range(0, n, size):
-            yield slice(start, min(n, start + size))
 
 
 @dataclass(frozen=True)
@@ -139,3 +134,10 @@ class EntrySpectrum(Spectrum):
     def of_diagonal(self, diagonal: FloatArray) -> FloatArray:
         """Cut the parameters out."""
         return diagonal[self.start : self.start + self.eigenvalues.size]
+
+
+def parts_of(n: int, entries_each: int) -> Iterator[slice]:
+    """Split n samples so that what is formed of each stays within a memory budget."""
+    size = max(1, _ENTRIES // max(1, entries_each))
+    for start in range(0, n, size):
+        yield slice(start, min(n, start + size))

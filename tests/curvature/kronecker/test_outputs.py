@@ -1,4 +1,4 @@
-"""Directions of named losses: their second moments are Hessians in the outputs, by differences and by drawing."""
+"""Directions of named losses: their second moments are Hessians in the outputs, by differences and draws."""
 
 from __future__ import annotations
 
