@@ -169,7 +169,7 @@ class LinearGradients(LayerGradients):
     def slopes(self, arrays: Arrays, vectors: Array) -> Array:
         """Move the inputs along a vector, where that takes less than forming the products."""
         n_positions, n_groups, n_outputs, n_inputs = self.shape
-        if self.weight is None or (len(vectors) > 1 and n_positions > 1):
+        if self.weight is None or (len(vectors) > 1 and (n_positions > 1 or 4 * len(vectors) > n_inputs)):
             return super().slopes(arrays, vectors)
         (start, size), sizes = self.spans[0], {"g": n_groups, "o": n_outputs, "i": n_inputs}
         along = arrays.reshape(vectors[:, start : start + size], (-1, *(sizes[axis] for axis in self.order)))

@@ -194,15 +194,25 @@ class InfluenceFunction(FactoredValuator):
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
         SampleObjectives(objective)  # refuses an objective that is a single number
-        values, norms = [], []
+        size, found = self.chunk_size or CHUNK_SIZE, []
         with self._system(states) as system:
             for block in system.blocks(len(validation)):
-                size = self.chunk_size or CHUNK_SIZE
-                parts = (block[start : start + size] for start in range(0, len(block), size))
-                rows = [objective.gradients(states.final, part)[0] for part in parts]
-                values.append(system.values(rows))
-                norms.append(self._norms(states, rows))
-            return self._normalised(np.concatenate(values), np.concatenate(norms), system, states)
+                parts = [block[start : start + size] for start in range(0, len(block), size)]
+                found.append(self._answers(system, objective, states, parts))
+            values, norms = (np.concatenate(each) for each in zip(*found, strict=True))
+            return self._normalised(values, norms, system, states)
+
+    def _answers(
+        self, system: System, objective: ValidationObjective, states: States, parts: list[NDArray[np.int64]]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the values for validation samples in parts of some, and the norms of their gradients."""
+        if isinstance(system, LinearSystem):
+            rows = [objective.gradients(states.final, part)[0] for part in parts]
+            return system.values(rows), self._norms(states, rows)
+        found = system.answers([system.query(objective.layer_gradients(states.final, part)) for part in parts])
+        if not np.isfinite(found).all():
+            raise objective.fault(states.final, np.concatenate(parts))
+        return found, np.zeros(len(found))
 
     def _normalised(
         self, values: FloatArray, lengths: FloatArray, system: System, states: States

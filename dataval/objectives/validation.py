@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, ObjectiveFunction
+from dataval.backend.layers import LayerGradients
 from dataval.checks import described
 from dataval.data import Samples
 from dataval.errors import InvalidDataError, InvalidModelError
@@ -106,7 +107,7 @@ class ValidationObjective:
         scale = 1.0 if self.is_scalar else 1.0 / self._n
         found = sum(p for p, _ in parts) * scale, sum(b for _, b in parts) * scale
         if not is_finite(self._backend.arrays, *found):
-            raise self._fault(state, np.arange(0 if self.is_scalar else self._n))
+            raise self.fault(state, np.arange(0 if self.is_scalar else self._n))
         return found
 
     def gradients(self, state: State, indices: NDArray[np.int64]) -> tuple[Array, Array]:
@@ -119,10 +120,14 @@ class ValidationObjective:
         """
         found = self._objective.rows(state.parameters, state.buffers, self._batches.take(indices))
         if not is_finite(self._backend.arrays, *found):
-            raise self._fault(state, indices)
+            raise self.fault(state, indices)
         return found
 
-    def _fault(self, state: State, indices: NDArray[np.int64]) -> InvalidDataError:
+    def layer_gradients(self, state: State, indices: NDArray[np.int64]) -> Sequence[LayerGradients]:
+        """Return the gradients of some samples' objective, layer by layer, whether they are finite or not."""
+        return self._objective.layer_gradients(state.parameters, state.buffers, self._batches.take(indices))
+
+    def fault(self, state: State, indices: NDArray[np.int64]) -> InvalidDataError:
         """Return the error for gradients that aren't finite, having looked at samples one by one."""
         bad = []
         for sample in indices:

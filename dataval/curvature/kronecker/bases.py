@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dataval.backend.arrays import Array, Arrays
-from dataval.backend.layers import LayerGradients, LinearGradients, LookupGradients, Piece
+from dataval.backend.layers import LayerGradients, LinearGradients, LookupGradients, Piece, PlainGradients
 from dataval.curvature.kronecker.spectrum import FloatArray, Spectrum
 
 __all__ = ["DenseSpectrum", "MatrixSpectrum", "TableSpectrum"]
@@ -63,33 +62,20 @@ class MatrixSpectrum(Spectrum):
             found.append((self.bias, arrays.reshape(joined[:, :, :, n_inputs], (len(joined), -1))))
         return found
 
-    def coordinates(self, arrays: Arrays, block: LayerGradients) -> Array:
+    def fits(self, block: LayerGradients) -> bool:
+        """Whether these are inputs and outputs of the matrix."""
+        return isinstance(block, LinearGradients) and super().fits(block)
+
+    def turned(self, arrays: Arrays, block: LayerGradients) -> LayerGradients:
         """Rotate inputs and outputs, or their products, whichever takes less."""
         assert isinstance(block, LinearGradients)
         n_positions, _, n_outputs, n_inputs = block.shape
         if n_positions * (n_outputs**2 + n_inputs**2) > n_outputs * n_inputs * (n_outputs + n_inputs):
-            pieces = [rows for _, rows in block.pieces(arrays)]
-            return self._rotated(arrays, self._joined(arrays, pieces))
+            matrices = self._joined(arrays, [rows for _, rows in block.pieces(arrays)])
+            rows = arrays.reshape(self._rotated(arrays, matrices), (len(block), -1))
+            return PlainGradients(self.name, rows, 0)
         outputs, inputs = self._sides(arrays, block)
-        return arrays.einsum("jtgp,jtgq->jgpq", outputs, inputs)
-
-    def squares(self, arrays: Arrays, block: LayerGradients, weights: Array) -> Array:
-        """Multiply squared inputs and outputs, where each sample has one product of them."""
-        assert isinstance(block, LinearGradients)
-        if block.shape[0] > 1:
-            return super().squares(arrays, block, weights)
-        outputs, inputs = (side[:, 0] for side in self._sides(arrays, block))
-        weighted = outputs * outputs * arrays.reshape(weights, (-1, 1, 1))
-        return arrays.einsum("jgp,jgq->gpq", weighted, inputs * inputs)
-
-    def energies(self, arrays: Arrays, block: LayerGradients, table: Array) -> Array:
-        """As `squares`."""
-        assert isinstance(block, LinearGradients)
-        if block.shape[0] > 1:
-            return super().energies(arrays, block, table)
-        outputs, inputs = (side[:, 0] for side in self._sides(arrays, block))
-        along = arrays.einsum("jgq,gpq->jgp", inputs * inputs, table)
-        return arrays.einsum("jgp,jgp->j", outputs * outputs, along)
+        return LinearGradients(self.name, inputs, outputs, 0)
 
     def of_diagonal(self, diagonal: FloatArray) -> FloatArray:
         """Average over the parameters with the squares of both sides' eigenvectors."""
@@ -163,39 +149,20 @@ class TableSpectrum(Spectrum):
         table = arrays.einsum("kvp,op->kvo", coordinates, self.left)
         return [(self.weight, arrays.reshape(table, (len(coordinates), -1)))]
 
-    def coordinates(self, arrays: Arrays, block: LayerGradients) -> Array:
-        """Form the tables; `squares` and `energies` do without."""
-        ((_, rows),) = block.pieces(arrays)
-        return arrays.einsum("kvo,op->kvp", arrays.reshape(rows, (-1, *self.eigenvalues.shape)), self.left)
+    def fits(self, block: LayerGradients) -> bool:
+        """Whether these are rows of the table."""
+        return isinstance(block, LookupGradients) and super().fits(block)
 
-    def squares(self, arrays: Arrays, block: LayerGradients, weights: Array) -> Array:
-        """Look at the rows that a sample reads alone."""
-        rows, samples, entries = self._read(arrays, block)
-        weighted = rows * rows * arrays.reshape(arrays.take(weights, samples, 0), (-1, 1))
-        return arrays.sum_by(weighted, entries, self.eigenvalues.shape[0])
-
-    def energies(self, arrays: Arrays, block: LayerGradients, table: Array) -> Array:
-        """As `squares`."""
-        rows, samples, entries = self._read(arrays, block)
-        found = arrays.inner(rows * rows, arrays.take(table, entries, 0))
-        return arrays.sum_by(found, samples, len(block))[:, 0]
+    def turned(self, arrays: Arrays, block: LayerGradients) -> LayerGradients:
+        """Rotate what was read."""
+        assert isinstance(block, LookupGradients)
+        outputs = arrays.einsum("jto,op->jtp", block.outputs, self.left)
+        return LookupGradients(self.name, block.indices, outputs, block.n_rows, 0)
 
     def of_diagonal(self, diagonal: FloatArray) -> FloatArray:
         """Average over each row with the squares of the eigenvectors."""
         table = diagonal[self.weight : self.weight + self.eigenvalues.size]
         return np.asarray(table.reshape(self.eigenvalues.shape) @ np.asarray(self.left) ** 2)
-
-    def _read(
-        self, arrays: Arrays, block: LayerGradients
-    ) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-        """Return the gradients of the rows that samples read, rotated, with whose and which these are."""
-        assert isinstance(block, LookupGradients)
-        n, n_positions = block.indices.shape
-        keys = np.repeat(np.arange(n), n_positions) * block.n_rows + block.indices.reshape(-1)
-        pairs, where = np.unique(keys, return_inverse=True)
-        outputs = arrays.einsum("jto,op->jtp", block.outputs, self.left)
-        rows = arrays.sum_by(arrays.reshape(outputs, (len(keys), -1)), where.reshape(-1), len(pairs))
-        return rows, pairs // block.n_rows, pairs % block.n_rows
 
 
 @dataclass(frozen=True)
@@ -230,10 +197,10 @@ class DenseSpectrum(Spectrum):
         """Rotate back."""
         return [(self.start, arrays.einsum("kq,pq->kp", coordinates, self.basis))]
 
-    def coordinates(self, arrays: Arrays, block: LayerGradients) -> Array:
+    def turned(self, arrays: Arrays, block: LayerGradients) -> LayerGradients:
         """Rotate the gradients."""
         ((_, rows),) = block.pieces(arrays)
-        return arrays.einsum("kp,pq->kq", rows, self.basis)
+        return PlainGradients(self.name, arrays.einsum("kp,pq->kq", rows, self.basis), 0)
 
     def of_diagonal(self, diagonal: FloatArray) -> FloatArray:
         """Average over the parameters with the squares of the eigenvectors."""

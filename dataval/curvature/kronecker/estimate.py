@@ -14,6 +14,7 @@ from dataval.curvature.kronecker.factors import check_block, factors_of
 from dataval.curvature.kronecker.fisher import FisherGradients
 from dataval.curvature.kronecker.options import EKFAC, Kronecker
 from dataval.curvature.kronecker.spectrum import Spectrum
+from dataval.curvature.kronecker.turned import squares_of
 
 __all__ = ["check_layers", "find_spectra", "is_covered"]
 
@@ -80,8 +81,8 @@ def _corrected(
     for blocks, weights in gradients:
         each = arrays.from_numpy(weights)
         for i in chosen:
-            squares = placed[i].squares(arrays, blocks[i], each)
-            totals[i] += np.asarray(arrays.to_numpy(squares), dtype=np.float64)
+            squares = squares_of(arrays, placed[i].turned(arrays, blocks[i]), each)
+            totals[i] += np.reshape(arrays.to_numpy(squares), totals[i].shape)
         tick(len(weights))
     return tuple(
         replace(spectrum, eigenvalues=totals[i]) if i in totals else spectrum

@@ -11,7 +11,8 @@ from dataval.backend.arrays import Array, Arrays
 from dataval.backend.layers import LayerGradients, LinearGradients, LookupGradients, PlainGradients
 from dataval.curvature.kronecker.bases import DenseSpectrum, MatrixSpectrum, TableSpectrum
 from dataval.curvature.kronecker.options import Sharing, Uncovered
-from dataval.curvature.kronecker.spectrum import EntrySpectrum, FloatArray, Spectrum, parts_of
+from dataval.curvature.kronecker.spectrum import EntrySpectrum, FloatArray, Spectrum
+from dataval.curvature.kronecker.turned import parts_of
 
 __all__ = ["LayerFactors", "averaged", "check_block", "factors_of"]
 

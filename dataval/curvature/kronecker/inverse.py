@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import numpy as np
 
 from dataval.backend.arrays import Array, Arrays
-from dataval.backend.layers import LayerGradients
+from dataval.backend.layers import LayerGradients, rows_of
 from dataval.checks import described, real_number
 from dataval.curvature.kronecker.spectrum import FloatArray, Spectrum
+from dataval.curvature.kronecker.turned import energies_of
 
 __all__ = ["Damping", "KroneckerInverse", "check_damping", "check_layer_damping", "check_layer_names"]
 
@@ -102,17 +105,44 @@ class KroneckerInverse:
             pieces += spectrum.out_of(self._arrays, coordinates)
         return self._arrays.concatenate([part for _, part in sorted(pieces, key=lambda piece: piece[0])])
 
+    def queries(self, blocks: Sequence[LayerGradients]) -> list[Array]:
+        """Return the inverse times k gradients, layer by layer ``(k, size)`` in the eigenvectors' bases."""
+        found = []
+        for (_, _, factors), block in zip(self._layers, self._turned(blocks), strict=True):
+            ((_, rows),) = block.pieces(self._arrays)
+            found.append(rows * self._arrays.reshape(factors, (-1,)))
+        return found
+
+    def products(self, queries: Sequence[list[Array]], blocks: Sequence[LayerGradients]) -> FloatArray:
+        """Return the inner products ``(K, n)`` of queries, in parts of some, with n gradients."""
+        turned, found = self._turned(blocks), []
+        for part in queries:
+            slopes = (block.slopes(self._arrays, query) for block, query in zip(turned, part, strict=True))
+            found.append(self._double(reduce(add, slopes)))
+        return np.concatenate(found)
+
     def own(self, blocks: Sequence[LayerGradients]) -> FloatArray:
         r"""Return :math:`g_j^\top A^{-1}g_j` and :math:`\lVert A^{-1}g_j\rVert` of n gradients, ``(2, n)``."""
-        energies, squares = np.zeros((2, len(blocks[0])))
-        for (spectrum, factors, placed), block in zip(self._layers, blocks, strict=True):
-            energies += self._energies(spectrum, block, placed)
-            squares += self._energies(spectrum, block, self._arrays.from_numpy(factors**2))
-        return np.stack([energies, np.sqrt(squares)])
+        found = np.zeros((2, len(blocks[0])))
+        for (_, factors, _), block in zip(self._layers, self._turned(blocks), strict=True):
+            for row, table in enumerate((factors, factors**2)):
+                placed = self._arrays.from_numpy(table.reshape(-1))
+                found[row] += self._double(energies_of(self._arrays, block, placed))
+        return np.stack([found[0], np.sqrt(found[1])])
 
-    def _energies(self, spectrum: Spectrum, block: LayerGradients, table: Array) -> FloatArray:
-        found = self._arrays.to_numpy(spectrum.energies(self._arrays, block, table))
-        return np.asarray(found, dtype=np.float64)
+    def _turned(self, blocks: Sequence[LayerGradients]) -> list[LayerGradients]:
+        """Return the gradients of each layer in the basis of its eigenvectors.
+
+        They are turned as rows where an objective has other layers than the loss, as it doesn't depend on some.
+        """
+        spectra, by_spans = [spectrum for spectrum, _, _ in self._layers], {b.spans: b for b in blocks}
+        if all(each.spans in by_spans and each.fits(by_spans[each.spans]) for each in spectra):
+            return [each.turned(self._arrays, by_spans[each.spans]) for each in spectra]
+        rows = rows_of(self._arrays, blocks)
+        return [each.turned_rows(self._arrays, rows) for each in spectra]
+
+    def _double(self, array: Array) -> FloatArray:
+        return np.asarray(self._arrays.to_numpy(array), dtype=np.float64)
 
     def _reciprocal(self, name: str, values: FloatArray) -> FloatArray:
         """Divide 1 by eigenvalues, but for those that are 0: their directions are left out."""

@@ -7,7 +7,6 @@ NumPy's of float64 where they are found and kept, and the framework's where they
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -15,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.arrays import Array, Arrays
-from dataval.backend.layers import LayerGradients, Piece
+from dataval.backend.layers import LayerGradients, Piece, PlainGradients
 
-__all__ = ["EntrySpectrum", "Spectrum", "parts_of"]
+__all__ = ["EntrySpectrum", "Spectrum"]
 
 FloatArray = NDArray[np.float64]
-
-_ENTRIES = 2**25  # of gradients that are held at a time
 
 
 @dataclass(frozen=True)
@@ -58,9 +55,17 @@ class Spectrum(ABC):
     def out_of(self, arrays: Arrays, coordinates: Array) -> list[Piece]:
         """Return vectors by their coordinates ``(K, *shape)``, parameter by parameter."""
 
+    def fits(self, block: LayerGradients) -> bool:
+        """Whether gradients are of this layer, in the form in which its spectrum was found."""
+        return block.spans == self.spans
+
     @abstractmethod
-    def coordinates(self, arrays: Arrays, block: LayerGradients) -> Array:
-        """Return the coordinates ``(n, *shape)`` of the samples' gradients."""
+    def turned(self, arrays: Arrays, block: LayerGradients) -> LayerGradients:
+        """Return gradients in the basis: of a vector that holds their coordinates and nothing else."""
+
+    def turned_rows(self, arrays: Arrays, rows: Array) -> LayerGradients:
+        """As `turned`, of gradients in all parameters ``(n, P)``."""
+        return PlainGradients(self.name, arrays.reshape(self.into(arrays, rows), (len(rows), -1)), 0)
 
     @abstractmethod
     def of_diagonal(self, diagonal: FloatArray) -> FloatArray:
@@ -75,24 +80,6 @@ class Spectrum(ABC):
         """Return what isn't an array, fit for JSON."""
         names = {field.name for field in fields(self)} - {"eigenvalues", *self.bases}
         return {"kind": self.kind, **{name: getattr(self, name) for name in sorted(names)}}
-
-    def squares(self, arrays: Arrays, block: LayerGradients, weights: Array) -> Array:
-        """Return the weighted sum over the samples of their squared coordinates."""
-        shape = tuple(self.eigenvalues.shape)
-        total = 0
-        for rows in parts_of(len(block), self.eigenvalues.size):
-            found = self.coordinates(arrays, block.part(rows))
-            flat = arrays.reshape(found, (-1, self.eigenvalues.size))
-            total = total + arrays.einsum("j,jp->p", weights[rows], flat * flat)
-        return arrays.reshape(total, shape)
-
-    def energies(self, arrays: Arrays, block: LayerGradients, table: Array) -> Array:
-        """Return every sample's squared coordinates, weighted by a table of their shape, ``(n,)``."""
-        flat_table, found = arrays.reshape(table, (-1,)), []
-        for rows in parts_of(len(block), self.eigenvalues.size):
-            flat = arrays.reshape(self.coordinates(arrays, block.part(rows)), (-1, self.eigenvalues.size))
-            found.append(arrays.einsum("jp,p->j", flat * flat, flat_table))
-        return arrays.concatenate(found)
 
 
 @dataclass(frozen=True)
@@ -126,18 +113,11 @@ class EntrySpectrum(Spectrum):
         """Return them as they are."""
         return [(self.start, coordinates)]
 
-    def coordinates(self, arrays: Arrays, block: LayerGradients) -> Array:
+    def turned(self, arrays: Arrays, block: LayerGradients) -> LayerGradients:
         """Return the gradients."""
         ((_, rows),) = block.pieces(arrays)
-        return rows
+        return PlainGradients(self.name, rows, 0)
 
     def of_diagonal(self, diagonal: FloatArray) -> FloatArray:
         """Cut the parameters out."""
         return diagonal[self.start : self.start + self.eigenvalues.size]
-
-
-def parts_of(n: int, entries_each: int) -> Iterator[slice]:
-    """Split n samples so that what is formed of each stays within a memory budget."""
-    size = max(1, _ENTRIES // max(1, entries_each))
-    for start in range(0, n, size):
-        yield slice(start, min(n, start + size))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.arrays import Array
+from dataval.backend.layers import LayerGradients
 from dataval.curvature.kronecker.estimate import is_covered
 from dataval.curvature.kronecker.inverse import Damping, KroneckerInverse
 from dataval.curvature.kronecker.spectrum import FloatArray, Spectrum
@@ -50,8 +52,22 @@ class KroneckerSystem:
         self.problems = set(_problems(self._inverse.singular))
 
     def values(self, parts: Sequence[Array]) -> FloatArray:
-        r"""Return :math:`s\,v^\top A^{-1}\nabla\ell_j` for vectors in parts ``(k, P)`` and all samples."""
+        r"""Return :math:`s\,v^\top A^{-1}\nabla\ell_j` for vectors in parts ``(k, P)`` and all samples.
+
+        For few of them: gradients of single validation samples go by `answers`.
+        """
         return self._scale * self._samples.slopes_by_layer([self._inverse.apply(part) for part in parts])
+
+    def query(self, blocks: Sequence[LayerGradients]) -> list[Array]:
+        """Return what `answers` needs of k gradients."""
+        return self._inverse.queries(blocks)
+
+    def answers(self, queries: Sequence[list[Array]]) -> FloatArray:
+        r"""Return :math:`s\,g_k^\top A^{-1}\nabla\ell_j` for queries in parts of some and all samples.
+
+        One pass over the training samples, whatever the number of queries.
+        """
+        return self._scale * self._samples.by_layer(partial(self._inverse.products, queries))
 
     def own(self) -> tuple[FloatArray, FloatArray]:
         r"""Return :math:`\nabla\ell_j^\top A^{-1}\nabla\ell_j` and :math:`\lVert A^{-1}\nabla\ell_j\rVert`.
