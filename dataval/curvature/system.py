@@ -40,7 +40,7 @@ class LinearSystem:
 
     def values(self, parts: Sequence[Array]) -> FloatArray:
         r"""Return :math:`s\,v^\top A^{-1}\nabla\ell_j` for vectors in parts ``(k, P)`` and all samples."""
-        vectors = np.concatenate([self._samples.to_numpy(part) for part in parts])
+        vectors = np.concatenate([self._samples.numpy(part) for part in parts])
         solution = self._inverse.apply(vectors)
         self._note(solution)
         return self._scale * self._samples.slopes(solution.vectors)

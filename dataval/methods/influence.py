@@ -57,6 +57,12 @@ class InfluenceFunction(FactoredValuator):
     sample, side by side. The mean of its rows is `score` up to the
     solver's tolerance.
 
+    For many validation samples choose ``curvature="ekfac"``: the matrix is approximated layer by layer by
+    Kronecker factors, whose inverse is known, and `attribute` takes one pass over the training samples for all
+    of them (two more, once, for the factors, which `save_factors` keeps). Layers are taken as independent, so
+    that values are sketchier than those of a solver where that matters; `score` alone costs no more with
+    ``solver="cg"``.
+
     It needs nothing but the trained model: ``run=learner.adopt(X, y)``, where s = 1/N.
 
     A run of a network ends far from a minimum, so the values only sketch what retraining does: choose `HyDRA`
@@ -68,13 +74,17 @@ class InfluenceFunction(FactoredValuator):
     solver : str or Solver, default "cg"
         ``"cg"``, ``"exact"`` (small models), ``"lissa"``, ``"arnoldi"`` (low rank), ``"identity"`` (inner
         products of gradients); or a `ConjugateGradient`, `Exact`, `LiSSA` or `Arnoldi` of `dataval.solvers`
-        with options.
-    curvature : {"gauss_newton", "hessian"}, default "gauss_newton"
+        with options. Left out with ``"kfac"`` and ``"ekfac"``, which need none.
+    curvature : {"gauss_newton", "hessian", "ekfac", "kfac"}, KFAC or EKFAC, default "gauss_newton"
         The Gauss-Newton matrix is never indefinite where the loss is convex in the outputs, costs less, and
         equals the Hessian where the model is linear. The Hessian is what theory asks for at a minimum.
-    damping : float, default 0.1
+        Approximations of the Gauss-Newton matrix by Kronecker factors for many questions; `EKFAC` and `KFAC`
+        have options.
+    damping : float, "layer" or dict, default 0.1
         :math:`\delta \ge 0`, in the unit of the curvature, on top of the run's weight decay. 0 for a convex
-        problem that was trained to its minimum.
+        problem that was trained to its minimum. With Kronecker factors it may differ by layer: ``"layer"`` is
+        a tenth of the mean of each layer's eigenvalues (Grosse et al., 2023), and a dict gives each layer's by
+        its name.
     normalize : bool, "theta" or "loss", default False
         Relative influence (RelatIF), which ranks down samples that influence everything (outliers): values are
         divided by :math:`\lVert A^{-1}\nabla\ell_j\rVert` (``"theta"``, or True) or
@@ -92,13 +102,19 @@ class InfluenceFunction(FactoredValuator):
     diagnostics_ : dict
         ``"residuals"``: relative residual of every linear system, shape ``(1,)`` or ``(n_val,)``;
         ``"iterations"``: the most that one took; ``"converged"``. A `SolverWarning` says if a solver did not
-        converge, or the curvature was indefinite.
+        converge, or the curvature was indefinite. With Kronecker factors: ``"covered"`` and ``"uncovered"``,
+        the layers' names; ``"damping"`` of each; ``"converged"``, False where directions without curvature or
+        damping were left out.
 
     References
     ----------
     Koh & Liang (2017). Understanding black-box predictions via influence functions. ICML.
     Barshan, Brunet & Dziugaite (2020). RelatIF: Identifying explanatory training samples via relative
     influence. AISTATS.
+    George, Laurent, Bouthillier, Ballas & Vincent (2018). Fast approximate natural gradient descent in a
+    Kronecker-factored eigenbasis. NeurIPS.
+    Grosse et al. (2023). Studying large language model generalization with influence functions.
+    arXiv:2308.03296.
     Schraudolph (2002). Fast curvature matrix-vector products for second-order gradient descent. Neural
     Computation.
 
@@ -107,6 +123,8 @@ class InfluenceFunction(FactoredValuator):
     >>> influence = dv.InfluenceFunction(learner).fit(X, y, run=run)
     >>> values = influence.score(X_val, y_val)
     >>> influence.diagnostics_["residuals"]
+    >>> factored = dv.InfluenceFunction(learner, curvature="ekfac", damping="layer").fit(X, y, run=run)
+    >>> matrix = factored.attribute(X_val, y_val)
     """
 
     def __init__(
@@ -133,7 +151,7 @@ class InfluenceFunction(FactoredValuator):
         r"""Return every sample's value for its own loss, :math:`s\,\nabla\ell_j^\top A^{-1}\nabla\ell_j`.
 
         Large for samples that the model can only fit by having seen them: outliers and wrong labels. Costs
-        one solve a training sample.
+        one solve a training sample; with Kronecker factors, one pass over them.
 
         Returns
         -------

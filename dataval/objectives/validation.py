@@ -124,7 +124,7 @@ class ValidationObjective:
         return found
 
     def layer_gradients(self, state: State, indices: NDArray[np.int64]) -> Sequence[LayerGradients]:
-        """Return the gradients of some samples' objective, layer by layer, whether they are finite or not."""
+        """Return the gradients of some samples' objective in the parameters, by layer; finite or not."""
         return self._objective.layer_gradients(state.parameters, state.buffers, self._batches.take(indices))
 
     def fault(self, state: State, indices: NDArray[np.int64]) -> InvalidDataError:

@@ -8,6 +8,7 @@ from dataval.backend.layers import (
     LinearGradients,
     LookupGradients,
     PlainGradients,
+    compact,
     gradient_of,
     inner_products,
     rows_of,
@@ -60,6 +61,9 @@ def test_blocks_stand_for_rows(order, n_positions, groups):
     np.testing.assert_allclose(slopes_along(ARRAYS, left, vectors[0]), rows @ vectors[0], atol=EXACT)
     np.testing.assert_allclose(inner_products(ARRAYS, left, right), rows @ others.T, atol=EXACT)
     np.testing.assert_allclose(squared_norms_of(ARRAYS, left), (rows**2).sum(1), atol=EXACT)
+    formed = compact(ARRAYS, left)
+    assert len(formed) == len(left) + (n_positions == 7)
+    np.testing.assert_allclose(rows_of(ARRAYS, formed), rows, atol=EXACT)
     part = [block.part(slice(1, 3)) for block in left]
     np.testing.assert_allclose(rows_of(ARRAYS, part), rows[1:3], atol=EXACT)
 
@@ -83,3 +87,16 @@ def test_what_is_not_trained_has_no_place():
         np.testing.assert_allclose(slopes_along(ARRAYS, [block], vectors), vectors @ rows.T, atol=EXACT)
         np.testing.assert_allclose(inner_products(ARRAYS, [block], [block]), rows @ rows.T, atol=EXACT)
         np.testing.assert_allclose(squared_norms_of(ARRAYS, [block]), (rows**2).sum(1), atol=EXACT)
+
+
+def test_few_vectors_of_a_wide_layer():
+    """There inputs are moved along the vectors; along many, and in narrow layers, products are formed."""
+    rng = np.random.default_rng(0)
+    for order in ("goi", "igo"):
+        wide = LinearGradients(
+            "wide", rng.normal(size=(4, 1, 2, 20)), rng.normal(size=(4, 1, 2, 3)), 0, 120, order
+        )
+        vectors = rng.normal(size=(30, 126))
+        for n in (1, 2, 30):
+            found = slopes_along(ARRAYS, [wide], vectors[:n])
+            np.testing.assert_allclose(found, vectors[:n] @ rows_of(ARRAYS, [wide]).T, atol=EXACT)

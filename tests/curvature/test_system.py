@@ -32,7 +32,7 @@ SAMPLES = SimpleNamespace(
     n_parameters=P,
     slopes=lambda vectors: vectors @ GRADIENTS.T,
     gradients=lambda at: GRADIENTS[at],
-    to_numpy=np.asarray,
+    numpy=np.asarray,
 )
 
 

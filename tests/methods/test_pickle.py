@@ -27,6 +27,7 @@ def trained(zoo):
     return learner, samples, learner.train(*samples)
 
 
+@pytest.mark.filterwarnings("ignore:no Kronecker factors are known")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_fitted_method_gives_equal_values_afterwards(trained, name):
     """On the same machine and thread the same operations are done: equal to the bit."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from dataval.backend.arrays import Arrays
 from dataval.backend.layers import LayerGradients, LinearGradients, LookupGradients, PlainGradients
-from dataval.curvature.kronecker.factors import check_block, factors_of
+from dataval.curvature.kronecker.factors import check_block, check_sides, factors_of
 from dataval.curvature.kronecker.fisher import FisherGradients
 from dataval.curvature.kronecker.options import EKFAC, Kronecker
 from dataval.curvature.kronecker.spectrum import Spectrum
@@ -56,10 +56,11 @@ def find_spectra(
 
 def check_layers(blocks: Sequence[LayerGradients], options: Kronecker) -> list[str]:
     """Return the layers' names, and raise if one of them can't be handled as the options say."""
-    if options.uncovered == "block":
-        for block in blocks:
-            if not is_covered(block):
-                check_block(block)
+    for block in blocks:
+        if isinstance(block, LinearGradients):
+            check_sides(block)
+        elif options.uncovered == "block" and not is_covered(block):
+            check_block(block)
     return [block.name for block in blocks]
 
 

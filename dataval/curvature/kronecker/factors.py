@@ -13,10 +13,12 @@ from dataval.curvature.kronecker.bases import DenseSpectrum, MatrixSpectrum, Tab
 from dataval.curvature.kronecker.options import Sharing, Uncovered
 from dataval.curvature.kronecker.spectrum import EntrySpectrum, FloatArray, Spectrum
 from dataval.curvature.kronecker.turned import parts_of
+from dataval.errors import InvalidModelError
 
-__all__ = ["LayerFactors", "averaged", "check_block", "factors_of"]
+__all__ = ["LayerFactors", "averaged", "check_block", "check_sides", "factors_of"]
 
 _LARGEST_BLOCK = 2_000
+_LARGEST_SIDE = 20_000  # of a factor: 3 GB in float64
 
 
 class LayerFactors(ABC):
@@ -152,6 +154,18 @@ def factors_of(block: LayerGradients, sharing: Sharing, uncovered: Uncovered) ->
     if isinstance(block, PlainGradients) and block.is_elementwise:
         return _Entries(block, "elementwise")
     return _Block(block) if uncovered == "block" else _Entries(block, uncovered)
+
+
+def check_sides(block: LinearGradients) -> None:
+    """Raise `InvalidModelError` if a factor of a matrix would be too large."""
+    _, _, n_outputs, n_inputs = block.shape
+    side = max(n_outputs, n_inputs + 1)
+    if side > _LARGEST_SIDE:
+        raise InvalidModelError(
+            f"the layer {block.name!r} has a factor of {side} x {side} numbers ({8e-9 * side**2:.0f} GB), more "
+            f"than {_LARGEST_SIDE} x {_LARGEST_SIDE}: train and value fewer parameters "
+            "(Learner(params=...)), or choose curvature='gauss_newton'"
+        )
 
 
 def check_block(block: LayerGradients) -> None:

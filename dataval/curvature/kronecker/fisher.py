@@ -55,6 +55,8 @@ class FisherGradients:
         self._training = TrainingSamples(program, state)
         self._weights = program.weights * sample_scale(program)
         self.samples = np.flatnonzero(program.weights)
+        if not len(self.samples):
+            raise InvalidDataError("the weights of all training samples are 0: there is no curvature")
         self._chunk_size = chunk_size
 
     def __iter__(self) -> Iterator[tuple[Sequence[LayerGradients], NDArray[np.float64]]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dataval.backend.arrays import Array, Arrays
-from dataval.backend.layers import LayerGradients, rows_of
+from dataval.backend.layers import LayerGradients, compact, rows_of
 from dataval.checks import described, real_number
 from dataval.curvature.kronecker.spectrum import FloatArray, Spectrum
 from dataval.curvature.kronecker.turned import energies_of
@@ -115,7 +115,7 @@ class KroneckerInverse:
 
     def products(self, queries: Sequence[list[Array]], blocks: Sequence[LayerGradients]) -> FloatArray:
         """Return the inner products ``(K, n)`` of queries, in parts of some, with n gradients."""
-        turned, found = self._turned(blocks), []
+        turned, found = compact(self._arrays, self._turned(blocks)), []
         for part in queries:
             slopes = (block.slopes(self._arrays, query) for block, query in zip(turned, part, strict=True))
             found.append(self._double(reduce(add, slopes)))

@@ -56,7 +56,8 @@ class KroneckerSystem:
 
         For few of them: gradients of single validation samples go by `answers`.
         """
-        return self._scale * self._samples.slopes_by_layer([self._inverse.apply(part) for part in parts])
+        solutions = [self._samples.numpy(self._inverse.apply(part)) for part in parts]
+        return self._scale * self._samples.slopes(np.concatenate(solutions))
 
     def query(self, blocks: Sequence[LayerGradients]) -> list[Array]:
         """Return what `answers` needs of k gradients."""

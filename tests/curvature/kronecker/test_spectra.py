@@ -7,9 +7,17 @@ import pytest
 
 import dataval as dv
 from dataval.backend.arrays import Arrays
-from dataval.backend.layers import LinearGradients, LookupGradients, PlainGradients, rows_of
+from dataval.backend.layers import (
+    LinearGradients,
+    LookupGradients,
+    PlainGradients,
+    TiedGradients,
+    plain_gradients,
+    rows_of,
+)
 from dataval.curvature.kronecker.estimate import check_layers, find_spectra, is_covered
 from dataval.curvature.kronecker.inverse import KroneckerInverse
+from dataval.errors import InvalidModelError
 
 ARRAYS = Arrays()
 EXACT = 1e-9  # eigenvectors and dense inverses of matrices of condition 100, in float64
@@ -125,6 +133,13 @@ def check(blocks, slow, options, decay=0.0, slow_decay=None):
     energies, norms = inverse.own(blocks)
     np.testing.assert_allclose(energies, np.einsum("jp,pq,jq->j", rows, dense, rows), atol=EXACT)
     np.testing.assert_allclose(norms, np.linalg.norm(rows @ dense, axis=1), atol=EXACT)
+    # An objective may see the layers as rows; questions in two parts are those of all.
+    for asked in (blocks, plain_gradients(rows)):
+        queries = [
+            inverse.queries([block.part(part) for block in asked]) for part in (slice(0, 3), slice(3, N))
+        ]
+        for known in (blocks, plain_gradients(rows)):
+            np.testing.assert_allclose(inverse.products(queries, known), rows @ dense @ rows.T, atol=EXACT)
     assert not inverse.singular
     return spectra
 
@@ -242,6 +257,23 @@ def test_directions_without_curvature_are_left_out():
     expected = basis @ np.diag(1 / kept.ravel()) @ basis.T
     found = inverse.apply(np.eye(12))
     np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_a_parameter_with_several_uses_is_not_covered(kind):
+    rng = np.random.default_rng(8)
+    last = LinearGradients("last", rng.normal(size=(N, 2, 1, 3)), rng.normal(size=(N, 2, 1, 4)), 0)
+    block = TiedGradients([table(), last])
+    rows = rows_of(ARRAYS, [table()]) + rows_of(ARRAYS, [last])
+    (found,) = check([block], np.diag(WEIGHTS @ rows**2), OPTIONS[kind]())
+    assert not is_covered(found)
+    check([block], rows.T @ np.diag(WEIGHTS) @ rows, OPTIONS[kind](uncovered="block"))
+
+
+def test_a_factor_that_is_too_large_is_refused():
+    large = LinearGradients("head", np.zeros((1, 1, 1, 2)), np.zeros((1, 1, 1, 20_001)), 0)
+    with pytest.raises(InvalidModelError, match=r"'head' has a factor of 20001 x 20001 numbers \(3 GB\)"):
+        check_layers([large], dv.EKFAC())
 
 
 def test_a_block_that_is_too_large_is_refused():
