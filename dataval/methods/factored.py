@@ -15,10 +15,15 @@ from dataval.curvature.kronecker.fisher import FisherGradients
 from dataval.curvature.kronecker.options import Kronecker, as_curvature
 from dataval.curvature.kronecker.storage import KroneckerFactors, origin_of
 from dataval.errors import CurvatureWarning
+from dataval.memory_plan import Need
 from dataval.methods.of_states import States, StateValuator
 from dataval.progress import progress_bar
+from dataval.training.replay import Replay
 
 __all__ = ["FactoredValuator"]
+
+
+_BYTES_EACH = 16  # in double precision, and a copy where the framework computes
 
 
 class FactoredValuator(StateValuator):
@@ -26,6 +31,9 @@ class FactoredValuator(StateValuator):
 
     curvature: Any
     chunk_size: int | None
+
+    _factor_entries: int = 0
+    """How many numbers the factors are, where `fit` has looked at the layers."""
 
     _kept: tuple[States, KroneckerFactors] | None = None
 
@@ -93,6 +101,13 @@ class FactoredValuator(StateValuator):
         found.check(options, origin_of(self._replay.program, self._replay.final, self.run_.loss), where)
         self._kept = self._replay, found
         return self
+
+    def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        needs = super()._memory_needs(replay, n_questions)
+        if not isinstance(as_curvature(self.curvature), Kronecker):
+            return needs
+        cure = "train and value fewer parameters (Learner(params=...))"
+        return [*needs, Need("the factors of the curvature", _BYTES_EACH * self._factor_entries, cure)]
 
     def _factors_at(self, states: States, options: Kronecker) -> KroneckerFactors:
         """Return the factors at the final parameters, which are found once."""

@@ -15,6 +15,7 @@ from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import one_of, whole_number
 from dataval.curvature.kronecker.estimate import check_layers
+from dataval.curvature.kronecker.factors import factor_entries
 from dataval.curvature.kronecker.fisher import FisherGradients
 from dataval.curvature.kronecker.inverse import check_damping, check_layer_damping, check_layer_names
 from dataval.curvature.kronecker.options import Kronecker, as_curvature
@@ -200,7 +201,9 @@ class InfluenceFunction(FactoredValuator):
                 f"leave solver out, got {self.solver!r}"
             )
         gradients = FisherGradients(program, program.initial_state(), self.learner.loss, options)
-        check_layer_names(self.damping, check_layers(gradients.probe(), options))
+        layers = gradients.probe()
+        check_layer_names(self.damping, check_layers(layers, options))
+        self._factor_entries = sum(factor_entries(layer, options.uncovered) for layer in layers)
 
     def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)

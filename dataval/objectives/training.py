@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dataval.backend import Arrays
 from dataval.backend.layers import (
+    Blocks,
     LayerGradients,
     LinearGradients,
     LookupGradients,
@@ -24,7 +25,7 @@ from dataval.training.program import Program, State
 __all__ = ["CurvatureKind", "TrainingSamples", "layer_chunk_size"]
 
 FloatArray = NDArray[np.float64]
-Blocks = Sequence[LayerGradients]
+
 CurvatureKind = Literal["hessian", "gauss_newton"]
 _CHUNK_SIZE = 250  # larger ones leave the caches of a processor
 _LAYER_BYTES = 2**25  # of activations, which convolutions see several times

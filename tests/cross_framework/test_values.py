@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorflow")
 
 import dataval as dv
+from dataval.backend import Objective
 from dataval.errors import RunMismatchError
 from tests.backends.support import assert_near
 from tests.cross_framework.conversion import samples, twins
@@ -68,6 +69,23 @@ def test_lenet(optimizer):
         found.append((np.asarray(hydra.run_.final.parameters), hydra.score(*validation)))
     assert_near(found[1][0], found[0][0][order], SAME)
     assert_near(found[1][1], found[0][1], SAME)
+
+
+@pytest.mark.parametrize(
+    "curvature", [dv.EKFAC(), slow(dv.KFAC(fisher="exact", sharing="reduce"))], ids=["ekfac", "kfac"]
+)
+def test_kronecker_factors(curvature):
+    """What is drawn depends on seeds and probabilities alone."""
+    one, other, _ = learners("mlp", OPTIMIZERS["sgd"], epochs=2)
+    data, validation = samples("mlp", N, seed=1), samples("mlp", 8, seed=2)
+    objective = other.prepare(*data).program.backend.objective()
+    if type(objective).layer_gradients is Objective.layer_gradients:
+        pytest.skip("TensorFlow gives no gradients by layer")
+    values = [
+        dv.InfluenceFunction(learner, curvature=curvature).fit(*data).attribute(*validation)
+        for learner in (one, other)
+    ]
+    assert_near(values[1], values[0], SAME)
 
 
 def methods():

@@ -141,6 +141,14 @@ def test_what_has_no_curvature_is_left_out_and_said():
     assert not method.diagnostics_["converged"]
 
 
+def test_factors_are_in_the_plan_of_memory():
+    plan = influence(make(), curvature="ekfac").plan_memory(3, call="attribute")
+    (need,) = [need for need in plan.needs if "factors" in need.what]
+    # S (3, 3) and A (7, 7) with their eigenvectors, and 21 eigenvalues; twice 8 bytes each.
+    assert 16 * (2 * (9 + 49) + 21) <= need.n_bytes <= 16 * (2 * (9 + 64) + 21)
+    assert "factors" not in str(influence(make()).plan_memory(3))
+
+
 # ---- kept factors ---------------------------------------------------------------------------------
 
 

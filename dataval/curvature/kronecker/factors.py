@@ -15,7 +15,7 @@ from dataval.curvature.kronecker.spectrum import EntrySpectrum, FloatArray, Spec
 from dataval.curvature.kronecker.turned import parts_of
 from dataval.errors import InvalidModelError
 
-__all__ = ["LayerFactors", "averaged", "check_block", "check_sides", "factors_of"]
+__all__ = ["LayerFactors", "averaged", "check_block", "check_sides", "factor_entries", "factors_of"]
 
 _LARGEST_BLOCK = 2_000
 _LARGEST_SIDE = 20_000  # of a factor: 3 GB in float64
@@ -154,6 +154,18 @@ def factors_of(block: LayerGradients, sharing: Sharing, uncovered: Uncovered) ->
     if isinstance(block, PlainGradients) and block.is_elementwise:
         return _Entries(block, "elementwise")
     return _Block(block) if uncovered == "block" else _Entries(block, uncovered)
+
+
+def factor_entries(block: LayerGradients, uncovered: Uncovered) -> int:
+    """Return how many numbers a layer's factors, their eigenvectors and the eigenvalues are."""
+    size = sum(size for _, size in block.spans)
+    if isinstance(block, LinearGradients):
+        _, n_groups, n_outputs, n_inputs = block.shape
+        return size + 2 * n_groups * (n_outputs**2 + (n_inputs + 1) ** 2)
+    if isinstance(block, LookupGradients):
+        return size + 2 * int(block.outputs.shape[-1]) ** 2
+    is_dense = uncovered == "block" and not (isinstance(block, PlainGradients) and block.is_elementwise)
+    return size + 2 * size**2 if is_dense else size
 
 
 def check_sides(block: LinearGradients) -> None:
