@@ -119,7 +119,7 @@ class FactoredValuator(StateValuator):
             spectra = find_spectra(gradients, program.backend.arrays, options, bar.update)
         uncovered = [spectrum.name for spectrum in spectra if not is_covered(spectrum)]
         if uncovered:
-            warnings.warn(_uncovered_message(uncovered, options), CurvatureWarning, stacklevel=6)
+            warnings.warn(_uncovered_message(uncovered, options), CurvatureWarning, stacklevel=8)
         found = KroneckerFactors(options, origin_of(program, states.final, self.run_.loss), spectra)
         self._kept = states, found
         return found
