@@ -58,11 +58,11 @@ class GradientQuestion(ABC):
         """Return the gradients ``(K, P)``."""
 
     def products(self, samples: TrainingSamples, state: State, mask: float | FloatArray) -> FloatArray:
-        """Return their inner products with the training samples' gradients, times a mask, ``(K, N)``."""
+        """Return their products with the training samples' gradients, times a mask, ``(K, N)``."""
         return samples.slopes(mask * samples.numpy(self.gradients(state)))
 
     def slopes(self, program: Program, state: State, step: int) -> FloatArray:
-        """Return their inner products with the gradients of an update's samples, times its rates, ``(K, n)``."""
+        """Return their products with the gradients of an update's samples at its rates, ``(K, n)``."""
         return _slopes_at_rates(program, self.gradients(state), state, step)
 
 
