@@ -183,7 +183,8 @@ class LinearGradients(LayerGradients):
     def slopes(self, arrays: Arrays, vectors: Array) -> Array:
         """Move the inputs along a vector, where that takes less than forming the products."""
         n_positions, n_groups, n_outputs, n_inputs = self.shape
-        is_many = len(vectors) > 1 and (n_positions > 1 or 4 * len(vectors) > n_inputs)
+        n_vectors = int(vectors.shape[0])
+        is_many = n_vectors > 1 and (n_positions > 1 or 4 * n_vectors > n_inputs)
         if self.weight is None or self.is_long or is_many:
             return super().slopes(arrays, vectors)
         (start, size), sizes = self.spans[0], {"g": n_groups, "o": n_outputs, "i": n_inputs}
