@@ -13,7 +13,7 @@ PACKAGE = ROOT / "dataval"
 
 FLOORS = [
     {"checks", "errors", "options", "process", "progress"},
-    {"files", "images"},
+    {"files", "images", "memory_plan"},
     {"data", "datasets", "noise"},
     {"identity"},
     {"metrics"},
