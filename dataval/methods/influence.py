@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend import ObjectiveFunction
+from dataval.backend import Array, ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import one_of, real_number, whole_number
 from dataval.curvature.operator import Curvature, sample_scale
 from dataval.curvature.system import LinearSystem
 from dataval.data import Samples
 from dataval.errors import SolverWarning
+from dataval.methods.groups import Groups
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.training import CurvatureKind, TrainingSamples
 from dataval.objectives.utility import SampleObjectives
@@ -30,6 +32,7 @@ from dataval.training.program import Program
 __all__ = ["InfluenceFunction"]
 
 FloatArray = NDArray[np.float64]
+Gradients = Callable[[NDArray[np.int64]], tuple[Array, Array]]
 
 
 class InfluenceFunction(StateValuator):
@@ -170,15 +173,36 @@ class InfluenceFunction(StateValuator):
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
+        return self._of_each(states, objective, len(validation), partial(objective.gradients, states.final))
+
+    def _attribute_groups(self, states: States, validation: Samples, groups: Any) -> FloatArray:
+        if self._is_cosine:  # which no mean gradient gives
+            return super()._attribute_groups(states, validation, groups)
+        members = Groups.of(groups, len(validation)).members
+        objective = self._objective(states, validation)
+
+        def means(block: NDArray[np.int64]) -> tuple[Array, Array]:
+            return objective.mean_gradients(states.final, [members[number] for number in block])
+
+        return self._of_each(states, objective, len(members), means)
+
+    def _of_each(
+        self, states: States, objective: ValidationObjective, n: int, gradients: Gradients
+    ) -> FloatArray:
+        """Return the values for n questions, from the gradients of some of them at a time."""
         SampleObjectives(objective)  # refuses an objective that is a single number
-        blocks, gradients, to_numpy = [], [], states.program.backend.arrays.to_numpy
+        blocks, found, to_numpy = [], [], states.program.backend.arrays.to_numpy
         with self._system(states) as system:
-            for block in system.blocks(len(validation)):
-                rows = to_numpy(objective.gradients(states.final, block)[0]).astype(np.float64)
+            for block in system.blocks(n):
+                rows = to_numpy(gradients(block)[0]).astype(np.float64)
                 blocks.append(system.values(rows))
-                gradients.append(np.linalg.norm(rows, axis=1, keepdims=True))
-            values, norms = np.concatenate(blocks), np.concatenate(gradients)
+                found.append(np.linalg.norm(rows, axis=1, keepdims=True))
+            values, norms = np.concatenate(blocks), np.concatenate(found)
             return self._normalised(values, norms, system, sample_scale(states.program))
+
+    @property
+    def _is_cosine(self) -> bool:
+        return self.normalize is True and as_solver(self.solver).name == "identity"
 
     def _normalised(
         self, values: FloatArray, gradients: FloatArray, system: LinearSystem, scale: float
@@ -188,7 +212,7 @@ class InfluenceFunction(StateValuator):
             return values
         energies, norms = system.own()
         divisors = np.sqrt(np.maximum(energies, 0.0)) if self.normalize == "loss" else norms
-        if self.normalize is True and as_solver(self.solver).name == "identity":
+        if self._is_cosine:
             rows = np.linalg.norm(gradients, axis=1)
             divisors = scale * divisors * _column(rows, values)
         return np.asarray(values / np.where(divisors > 0, divisors, np.inf))

@@ -205,6 +205,10 @@ class LeaveOneOut(DataValuator):
         values = (found[:, 1:] - found[:, :1]).mean(axis=0).T
         return _spread(values, self._left_out(n), n)
 
+    def _attribute_groups(self, retraining: Retraining, validation: Any, groups: Any) -> FloatArray:
+        retraining.replay()  # whose validation samples can be counted
+        return super()._attribute_groups(retraining, validation, groups)
+
     def _question(self, X: Any, y: Any) -> tuple[Retraining, Any]:
         check_is_fitted(self, "run_")
         return self._retraining, self._retraining.validation(X, y)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
 from dataval.data import Samples
 from dataval.errors import RunMismatchError
+from dataval.methods.groups import Groups
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.products import gradient_products
 from dataval.objectives.training import TrainingSamples
@@ -140,14 +142,27 @@ class TracIn(StateValuator):
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
+        return self._of_each(states, objective, len(validation), partial(_Each, objective))
+
+    def _attribute_groups(self, states: States, validation: Samples, groups: Any) -> FloatArray:
+        members = Groups.of(groups, len(validation)).members
+        objective = self._objective(states, validation)
+        return self._of_each(states, objective, len(members), partial(_Groups, objective, members))
+
+    def _of_each(
+        self,
+        states: States,
+        objective: ValidationObjective,
+        n: int,
+        question: Callable[[NDArray[np.int64]], _Question],
+    ) -> FloatArray:
+        """Return the values for n questions, some at a time."""
         if objective.is_scalar:
             raise TypeError(
                 "the objective returns a single number for all samples: attribute needs one number a sample"
             )
-        found = []
-        for chunk in self._chunks(states, len(validation)):
-            what = f"attributing {chunk[-1] + 1}/{len(validation)}"
-            found.append(self._trace(states, what, _Each(objective, chunk)))
+        chunks = self._chunks(states, n)
+        found = [self._trace(states, f"attributing {chunk[-1] + 1}/{n}", question(chunk)) for chunk in chunks]
         return np.concatenate(found)
 
     def _objective(self, states: States, validation: Samples) -> ValidationObjective:
@@ -235,6 +250,32 @@ class _Mean(_Question):
     def gradients(self, state: State) -> Array:
         """Return the gradient ``(1, P)``."""
         return self._objective.gradient(state)[0][None]
+
+
+class _Groups(_Question):
+    """Some groups of validation samples, the mean of each.
+
+    Parameters
+    ----------
+    objective : ValidationObjective
+    members : sequence of ndarray of int64
+        The samples of every group.
+    chosen : ndarray of int64
+        The groups.
+    """
+
+    def __init__(
+        self,
+        objective: ValidationObjective,
+        members: Sequence[NDArray[np.int64]],
+        chosen: NDArray[np.int64],
+    ) -> None:
+        super().__init__(objective)
+        self._members = [members[number] for number in chosen]
+
+    def gradients(self, state: State) -> Array:
+        """Return the gradients ``(K, P)``."""
+        return self._objective.mean_gradients(state, self._members)[0]
 
 
 class _Each(_Question):
