@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, ObjectiveFunction
+from dataval.backend.layers import Blocks, compact
 from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
@@ -184,7 +185,7 @@ class HyDRA(RunValuator):
                     parts,
                     int(chunk[0]),
                     f"attributing {chunk[-1] + 1}/{n}",
-                    partial(_gradients, objective, groups, replay, chunk),
+                    *_gradients(objective, groups, replay, chunk),
                 )
                 for chunk in self._chunks(replay, n)
             ]
@@ -208,20 +209,23 @@ class HyDRA(RunValuator):
         part: int,
         what: str,
         gradients: Callable[[], tuple[Array, Array]],
+        layers: Callable[[], Blocks] | None = None,
     ) -> SweepResult:
         """Return the result of a sweep, of which `parts` holds what is done already."""
         if part not in parts:
-            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()))
+            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()), layers)
         found = parts[part]
         if isinstance(found, Sweep):
             with progress_bar(what, replay.run.n_steps, self.learner.progress, found.n_done) as bar:
                 found = parts[part] = found.carry_out(bar.update)
         return found
 
-    def _make_sweep(self, replay: Replay, start: State) -> Sweep:
+    def _make_sweep(self, replay: Replay, start: State, layers: Callable[[], Blocks] | None) -> Sweep:
         program = replay.program
         if self.hessian:
             return BackwardSweep(replay, start, program.pullback)
+        if program.is_linear and layers is not None and program.backend.loss.has_layers:
+            return ForwardSweep(replay, start.parameters, compact(program.backend.arrays, layers()))
         if program.is_linear:
             return ForwardSweep(replay, start.parameters)
         return BackwardSweep(replay, start, program.pullback_hessian_free)
@@ -255,8 +259,9 @@ class HyDRA(RunValuator):
 
 def _gradients(
     objective: ValidationObjective, groups: Groups | None, replay: Replay, chunk: NDArray[np.int64]
-) -> tuple[Array, Array]:
-    """Return the gradients of the objective of some validation samples, or of the means of some groups."""
+) -> tuple[Callable[[], tuple[Array, Array]], Callable[[], Blocks] | None]:
+    """Return what finds the gradients of some validation samples, also by layer, or of the means of groups."""
     if groups is None:
-        return objective.gradients(replay.final, chunk)
-    return objective.mean_gradients(replay.final, [groups.members[number] for number in chunk])
+        found = objective.gradients, objective.layer_gradients
+        return partial(found[0], replay.final, chunk), partial(found[1], replay.final, chunk)
+    return partial(objective.mean_gradients, replay.final, [groups.members[i] for i in chunk]), None
