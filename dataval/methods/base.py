@@ -100,7 +100,9 @@ class DataValuator(BaseEstimator, ABC):
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
-        return self._score(*self._question(X, y))
+        source, validation = self._question(X, y)
+        self._check_memory(source, len(validation), "score")
+        return self._score(source, validation)
 
     @framework_settings()
     def attribute(self, X: Any, y: Any = None, *, groups: Any = None) -> NDArray[np.float64]:
@@ -133,8 +135,11 @@ class DataValuator(BaseEstimator, ABC):
         """
         source, validation = self._question(X, y)
         if groups is None:
+            self._check_memory(source, len(validation), "attribute")
             return self._attribute(source, validation)
-        return self._attribute_groups(source, validation, groups)
+        checked = self._groups(source, validation, groups)
+        self._check_memory(source, len(checked), "attribute")
+        return self._attribute_groups(source, validation, checked)
 
     @framework_settings()
     def explain(self, X: Any, y_true: Any = None, *, k: int = 5) -> Explanations:
@@ -274,12 +279,15 @@ class DataValuator(BaseEstimator, ABC):
         """Return the value of every training sample for every validation sample, shape ``(n_val, N)``."""
         raise TypeError(f"{type(self).__name__} gives no values for single validation samples: use score")
 
-    def _attribute_groups(self, source: Any, validation: Samples, groups: Any) -> NDArray[np.float64]:
+    def _attribute_groups(self, source: Any, validation: Samples, groups: Groups) -> NDArray[np.float64]:
         """Return the value of every training sample for groups of validation samples, ``(n_groups, N)``."""
+        return groups.means(self._attribute(source, validation))
+
+    def _groups(self, source: Any, validation: Samples, groups: Any) -> Groups:
+        """Return the groups of validation samples, checked."""
         if type(self)._attribute is DataValuator._attribute:
-            return self._attribute(source, validation)  # which raises
-        checked = Groups.of(groups, len(validation))
-        return checked.means(self._attribute(source, validation))
+            self._attribute(source, validation)  # which raises
+        return Groups.of(groups, len(validation))
 
     def _asking_of(self, are_labels: bool, samples: Samples) -> NDArray[np.float64]:
         """Return the values for labels that samples carry, or else for the model's output on them."""
@@ -295,6 +303,9 @@ class DataValuator(BaseEstimator, ABC):
     def _predicting(self) -> Replay:
         """Return the run whose final state `explain` asks for predictions."""
         raise _unable_to_explain(type(self).__name__)
+
+    def _check_memory(self, source: Any, n_val: int, call: str) -> None:
+        """Raise `InsufficientMemoryError` where it is known beforehand that a call can't fit."""
 
     @abstractmethod
     def _question(self, X: Any, y: Any) -> tuple[Any, Samples]:

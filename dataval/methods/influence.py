@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,10 +175,10 @@ class InfluenceFunction(StateValuator):
         objective = self._objective(states, validation)
         return self._of_each(states, objective, len(validation), partial(objective.gradients, states.final))
 
-    def _attribute_groups(self, states: States, validation: Samples, groups: Any) -> FloatArray:
+    def _attribute_groups(self, states: States, validation: Samples, groups: Groups) -> FloatArray:
         if self._is_cosine:  # which no mean gradient gives
             return super()._attribute_groups(states, validation, groups)
-        members = Groups.of(groups, len(validation)).members
+        members = groups.members
         objective = self._objective(states, validation)
 
         def means(block: NDArray[np.int64]) -> tuple[Array, Array]:
