@@ -15,6 +15,7 @@ from dataval.backend.registry import framework_settings
 from dataval.checks import folder_path, process_count, whole_number
 from dataval.data import Samples
 from dataval.methods.explanation import Explanations
+from dataval.methods.groups import Groups
 from dataval.methods.questions import Questions, as_queries, negative_output, predict
 from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
 from dataval.metrics.statistics import check_values
@@ -104,29 +105,41 @@ class DataValuator(BaseEstimator, ABC):
         return self._score(source, validation)
 
     @framework_settings()
-    def attribute(self, X: Any, y: Any = None) -> NDArray[np.float64]:
-        """Return the value of every training sample for every validation sample.
+    def attribute(self, X: Any, y: Any = None, *, groups: Any = None) -> NDArray[np.float64]:
+        """Return the value of every training sample for every validation sample, or for groups of them.
+
+        A group is one question: how the mean objective of its samples would change. `HyDRA`,
+        `InfluenceFunction` and `TracIn` average gradients first, so that by class or by kind of error the cost
+        is that of the number of groups, whatever the number of samples.
 
         Parameters
         ----------
         X, y
             Validation inputs and targets, as for `score`.
+        groups : array, shape (n_val,), optional
+            The group that each validation sample belongs to: labels, clusters, names.
 
         Returns
         -------
-        ndarray of float64, shape (n_val, N)
-            ``attribute(X, y).mean(axis=0)`` equals ``score(X, y)``.
+        ndarray of float64, shape (n_val, N) or (n_groups, N)
+            ``attribute(X, y).mean(axis=0)`` equals ``score(X, y)``. With groups, row g is the mean of the rows
+            of the samples in group ``numpy.unique(groups)[g]``; their mean, weighted by the groups' sizes,
+            equals ``score(X, y)``.
 
         Raises
         ------
         InvalidDataError
-            If the validation data don't fit.
+            If the validation data don't fit; if there isn't one group a sample, or one is missing.
         TypeError
             If the method values no single validation samples.
         """
         source, validation = self._question(X, y)
-        self._check_memory(source, len(validation), "attribute")
-        return self._attribute(source, validation)
+        if groups is None:
+            self._check_memory(source, len(validation), "attribute")
+            return self._attribute(source, validation)
+        checked = self._groups(source, validation, groups)
+        self._check_memory(source, len(checked), "attribute")
+        return self._attribute_groups(source, validation, checked)
 
     @framework_settings()
     def explain(self, X: Any, y_true: Any = None, *, k: int = 5) -> Explanations:
@@ -265,6 +278,16 @@ class DataValuator(BaseEstimator, ABC):
     def _attribute(self, source: Any, validation: Samples) -> NDArray[np.float64]:
         """Return the value of every training sample for every validation sample, shape ``(n_val, N)``."""
         raise TypeError(f"{type(self).__name__} gives no values for single validation samples: use score")
+
+    def _attribute_groups(self, source: Any, validation: Samples, groups: Groups) -> NDArray[np.float64]:
+        """Return the value of every training sample for groups of validation samples, ``(n_groups, N)``."""
+        return groups.means(self._attribute(source, validation))
+
+    def _groups(self, source: Any, validation: Samples, groups: Any) -> Groups:
+        """Return the groups of validation samples, checked."""
+        if type(self)._attribute is DataValuator._attribute:
+            self._attribute(source, validation)  # which raises
+        return Groups.of(groups, len(validation))
 
     def _asking_of(self, are_labels: bool, samples: Samples) -> NDArray[np.float64]:
         """Return the values for labels that samples carry, or else for the model's output on them."""

@@ -17,6 +17,7 @@ from dataval.checks import flag, whole_number
 from dataval.data import Samples
 from dataval.errors import ChaoticTrainingWarning
 from dataval.memory_plan import Need
+from dataval.methods.groups import Groups
 from dataval.methods.of_run import RunValuator
 from dataval.methods.unfinished import Unfinished
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
@@ -156,14 +157,27 @@ class HyDRA(RunValuator):
             program.check_second_order()
 
     def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
-        with self._unfinished.going_on(partial(self._asked, replay, validation, None)) as parts:
+        with self._unfinished.going_on(partial(self._asked, replay, validation, "score")) as parts:
             objective = self._objective(replay, validation)
             result = self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
         self._report(result)
         return result.values
 
     def _attribute(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
-        with self._unfinished.going_on(partial(self._asked, replay, validation, self.chunk_size)) as parts:
+        result = self._of_each(replay, validation, None)
+        self._report(result)
+        return result.values
+
+    def _attribute_groups(self, replay: Replay, validation: Samples, groups: Groups) -> NDArray[np.float64]:
+        result = self._of_each(replay, validation, groups)
+        self._report(result)
+        return result.values
+
+    def _of_each(self, replay: Replay, validation: Samples, groups: Groups | None) -> SweepResult:
+        """Return what sweeps find for every validation sample, or for every group of them."""
+        n, key = (len(validation), None) if groups is None else (len(groups), groups.key())
+        asked = partial(self._asked, replay, validation, "attribute", self.chunk_size, key)
+        with self._unfinished.going_on(asked) as parts:
             objective = self._objective(replay, validation)
             if objective.is_scalar:
                 raise TypeError(
@@ -174,20 +188,18 @@ class HyDRA(RunValuator):
                     replay,
                     parts,
                     int(chunk[0]),
-                    f"attributing {chunk[-1] + 1}/{len(validation)}",
-                    partial(objective.gradients, replay.final, chunk),
-                    partial(objective.layer_gradients, replay.final, chunk),
+                    f"attributing {chunk[-1] + 1}/{n}",
+                    *_gradients(objective, groups, replay, chunk),
                 )
-                for chunk in self._chunks(replay, len(validation))
+                for chunk in self._chunks(replay, n)
             ]
         norms = np.max([result.cotangent_norm for result in results], axis=0)
         values = np.concatenate([result.values for result in results])
-        self._report(SweepResult(values, norms, max(result.stopped_at for result in results)))
-        return values
+        return SweepResult(values, norms, max(result.stopped_at for result in results))
 
-    def _asked(self, replay: Replay, validation: Samples, chunk_size: int | None) -> Hashable:
+    def _asked(self, replay: Replay, validation: Samples, *what: Hashable) -> Hashable:
         """Return what tells a question from others: another run, other samples, another objective."""
-        return id(replay.run), validation.fingerprint(), id(self.objective), self.hessian, chunk_size
+        return id(replay.run), validation.fingerprint(), id(self.objective), self.hessian, *what
 
     def _objective(self, replay: Replay, validation: Samples) -> ValidationObjective:
         return ValidationObjective(
@@ -257,3 +269,13 @@ class HyDRA(RunValuator):
             ChaoticTrainingWarning,
             stacklevel=5,
         )
+
+
+def _gradients(
+    objective: ValidationObjective, groups: Groups | None, replay: Replay, chunk: NDArray[np.int64]
+) -> tuple[Callable[[], tuple[Array, Array]], Callable[[], Blocks] | None]:
+    """Return what finds the gradients of some validation samples, also by layer, or of the means of groups."""
+    if groups is None:
+        found = objective.gradients, objective.layer_gradients
+        return partial(found[0], replay.final, chunk), partial(found[1], replay.final, chunk)
+    return partial(objective.mean_gradients, replay.final, [groups.members[i] for i in chunk]), None

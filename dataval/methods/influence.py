@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend import ObjectiveFunction
+from dataval.backend import Array, ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import one_of, whole_number
 from dataval.curvature.kronecker.estimate import check_layers
@@ -25,6 +26,7 @@ from dataval.curvature.system import LinearSystem
 from dataval.data import Samples
 from dataval.errors import SolverWarning
 from dataval.methods.factored import FactoredValuator
+from dataval.methods.groups import Groups
 from dataval.methods.of_states import States
 from dataval.objectives.training import CurvatureKind, TrainingSamples
 from dataval.objectives.utility import SampleObjectives
@@ -38,6 +40,7 @@ __all__ = ["InfluenceFunction"]
 
 FloatArray = NDArray[np.float64]
 System = LinearSystem | KroneckerSystem
+Gradients = Callable[[NDArray[np.int64]], tuple[Array, Array]]
 
 
 class InfluenceFunction(FactoredValuator):
@@ -214,26 +217,59 @@ class InfluenceFunction(FactoredValuator):
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
+        return self._of_each(states, objective, len(validation), partial(objective.gradients, states.final))
+
+    def _attribute_groups(self, states: States, validation: Samples, groups: Groups) -> FloatArray:
+        if self._is_cosine or self._is_factored:  # no mean gradient gives a cosine; layers cost no more
+            return super()._attribute_groups(states, validation, groups)
+        members = groups.members
+        objective = self._objective(states, validation)
+
+        def means(block: NDArray[np.int64]) -> tuple[Array, Array]:
+            return objective.mean_gradients(states.final, [members[number] for number in block])
+
+        return self._of_each(states, objective, len(members), means)
+
+    def _of_each(
+        self, states: States, objective: ValidationObjective, n: int, gradients: Gradients
+    ) -> FloatArray:
+        """Return the values for n questions, from the gradients of some of them at a time."""
         SampleObjectives(objective)  # refuses an objective that is a single number
         size, found = self.chunk_size or CHUNK_SIZE, []
         with self._system(states) as system:
-            for block in system.blocks(len(validation)):
+            for block in system.blocks(n):
                 parts = [block[start : start + size] for start in range(0, len(block), size)]
-                found.append(self._answers(system, objective, states, parts))
+                if isinstance(system, LinearSystem):
+                    found.append(self._solved(system, states, [gradients(part)[0] for part in parts]))
+                else:
+                    found.append(self._answers(system, objective, states, parts))
             values, norms = (np.concatenate(each) for each in zip(*found, strict=True))
             return self._normalised(values, norms, system, states)
 
+    def _solved(self, system: LinearSystem, states: States, rows: list[Array]) -> tuple[FloatArray, FloatArray]:
+        """Return the values for questions with gradients in parts of some, and their norms."""
+        return system.values(rows), self._norms(states, rows)
+
     def _answers(
-        self, system: System, objective: ValidationObjective, states: States, parts: list[NDArray[np.int64]]
+        self,
+        system: KroneckerSystem,
+        objective: ValidationObjective,
+        states: States,
+        parts: list[NDArray[np.int64]],
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the values for validation samples in parts of some, and the norms of their gradients."""
-        if isinstance(system, LinearSystem):
-            rows = [objective.gradients(states.final, part)[0] for part in parts]
-            return system.values(rows), self._norms(states, rows)
+        """Return the values for validation samples in parts of some, layer by layer."""
         found = system.answers([system.query(objective.layer_gradients(states.final, part)) for part in parts])
         if not np.isfinite(found).all():
             raise objective.fault(states.final, np.concatenate(parts))
         return found, np.zeros(len(found))
+
+    @property
+    def _is_factored(self) -> bool:
+        return isinstance(as_curvature(self.curvature), Kronecker)
+
+    @property
+    def _is_cosine(self) -> bool:
+        return self.normalize is True and as_solver(self.solver).name == "identity"
 
     def _normalised(
         self, values: FloatArray, lengths: FloatArray, system: System, states: States
@@ -243,7 +279,7 @@ class InfluenceFunction(FactoredValuator):
             return values
         energies, norms = system.own()
         divisors = np.sqrt(np.maximum(energies, 0.0)) if self.normalize == "loss" else norms
-        if self.normalize is True and as_solver(self.solver).name == "identity":
+        if self._is_cosine:
             divisors = sample_scale(states.program) * divisors * _column(lengths, values)
         return np.asarray(values / np.where(divisors > 0, divisors, np.inf))
 

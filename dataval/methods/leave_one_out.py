@@ -14,6 +14,7 @@ from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import described, folder_path, one_of, process_count, seed_list, whole_number, whole_numbers
 from dataval.methods.base import DataValuator
+from dataval.methods.groups import Groups
 from dataval.methods.matching import as_validation
 from dataval.methods.of_run import record
 from dataval.objectives.utility import check_utility
@@ -204,6 +205,10 @@ class LeaveOneOut(DataValuator):
         found = retraining.single_losses(self._removed(n), validation, self._options())
         values = (found[:, 1:] - found[:, :1]).mean(axis=0).T
         return _spread(values, self._left_out(n), n)
+
+    def _groups(self, retraining: Retraining, validation: Any, groups: Any) -> Groups:
+        retraining.replay()  # an estimator has none
+        return super()._groups(retraining, validation, groups)
 
     def _question(self, X: Any, y: Any) -> tuple[Retraining, Any]:
         check_is_fitted(self, "run_")

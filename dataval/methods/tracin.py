@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,8 +16,9 @@ from dataval.checks import whole_number, whole_numbers
 from dataval.data import Samples
 from dataval.errors import RunMismatchError
 from dataval.memory_plan import Need
+from dataval.methods.groups import Groups
 from dataval.methods.of_states import States, StateValuator
-from dataval.objectives.products import EachQuestion, GradientQuestion, MeanQuestion
+from dataval.objectives.products import EachQuestion, GradientQuestion, GroupsQuestion, MeanQuestion
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
@@ -142,14 +144,27 @@ class TracIn(StateValuator):
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
+        return self._of_each(states, objective, len(validation), partial(EachQuestion, objective))
+
+    def _attribute_groups(self, states: States, validation: Samples, groups: Groups) -> FloatArray:
+        members = groups.members
+        objective = self._objective(states, validation)
+        return self._of_each(states, objective, len(members), partial(GroupsQuestion, objective, members))
+
+    def _of_each(
+        self,
+        states: States,
+        objective: ValidationObjective,
+        n: int,
+        question: Callable[[NDArray[np.int64]], GradientQuestion],
+    ) -> FloatArray:
+        """Return the values for n questions, some at a time."""
         if objective.is_scalar:
             raise TypeError(
                 "the objective returns a single number for all samples: attribute needs one number a sample"
             )
-        found = []
-        for chunk in self._chunks(states, len(validation)):
-            what = f"attributing {chunk[-1] + 1}/{len(validation)}"
-            found.append(self._trace(states, what, EachQuestion(objective, chunk)))
+        chunks = self._chunks(states, n)
+        found = [self._trace(states, f"attributing {chunk[-1] + 1}/{n}", question(chunk)) for chunk in chunks]
         return np.concatenate(found)
 
     def _objective(self, states: States, validation: Samples) -> ValidationObjective:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import ValidationObjective
 from dataval.training.program import Program, State
 
-__all__ = ["EachQuestion", "GradientQuestion", "MeanQuestion", "gradient_products"]
+__all__ = ["EachQuestion", "GradientQuestion", "GroupsQuestion", "MeanQuestion", "gradient_products"]
 
 FloatArray = NDArray[np.float64]
 
@@ -106,6 +107,32 @@ class EachQuestion(GradientQuestion):
             if np.isfinite(found).all():
                 return np.asarray(found)
         return super().slopes(program, state, step)
+
+
+class GroupsQuestion(GradientQuestion):
+    """Some groups of validation samples, the mean of each.
+
+    Parameters
+    ----------
+    objective : ValidationObjective
+    members : sequence of ndarray of int64
+        The samples of every group.
+    chosen : ndarray of int64
+        The groups.
+    """
+
+    def __init__(
+        self,
+        objective: ValidationObjective,
+        members: Sequence[NDArray[np.int64]],
+        chosen: NDArray[np.int64],
+    ) -> None:
+        super().__init__(objective)
+        self._members = [members[number] for number in chosen]
+
+    def gradients(self, state: State) -> Array:
+        """Return the gradients ``(K, P)``."""
+        return self._objective.mean_gradients(state, self._members)[0]
 
 
 def _slopes_at_rates(program: Program, gradients: Array, state: State, step: int) -> FloatArray:

@@ -103,12 +103,7 @@ class ValidationObjective:
         InvalidDataError
             If they are not finite; the validation sample is named where one is to blame.
         """
-        parts = [self._objective.gradient(state.parameters, state.buffers, batch) for batch in self._chunks()]
-        scale = 1.0 if self.is_scalar else 1.0 / self._n
-        found = sum(p for p, _ in parts) * scale, sum(b for _, b in parts) * scale
-        if not is_finite(self._backend.arrays, *found):
-            raise self.fault(state, np.arange(0 if self.is_scalar else self._n))
-        return found
+        return self._mean_gradient(state, np.arange(self._n))
 
     def gradients(self, state: State, indices: NDArray[np.int64]) -> tuple[Array, Array]:
         """Return the gradients ``(n, P)`` and ``(n, S)`` of some samples' objective.
@@ -123,9 +118,30 @@ class ValidationObjective:
             raise self.fault(state, indices)
         return found
 
+    def mean_gradients(self, state: State, groups: Sequence[NDArray[np.int64]]) -> tuple[Array, Array]:
+        """Return the gradients ``(G, P)`` and ``(G, S)`` of the mean objective of the samples of each group.
+
+        Raises
+        ------
+        InvalidDataError
+            If one is not finite; the validation sample is named.
+        """
+        stack = self._backend.arrays.stack
+        parameters, buffers = zip(*(self._mean_gradient(state, group) for group in groups), strict=True)
+        return stack(list(parameters)), stack(list(buffers))
+
     def layer_gradients(self, state: State, indices: NDArray[np.int64]) -> Sequence[LayerGradients]:
         """Return the gradients of some samples' objective in the parameters, by layer; finite or not."""
         return self._objective.layer_gradients(state.parameters, state.buffers, self._batches.take(indices))
+
+    def _mean_gradient(self, state: State, indices: NDArray[np.int64]) -> tuple[Array, Array]:
+        batches = self._chunks(indices)
+        parts = [self._objective.gradient(state.parameters, state.buffers, batch) for batch in batches]
+        scale = 1.0 if self.is_scalar else 1.0 / len(indices)
+        found = sum(p for p, _ in parts) * scale, sum(b for _, b in parts) * scale
+        if not is_finite(self._backend.arrays, *found):
+            raise self.fault(state, indices[:0] if self.is_scalar else indices)
+        return found
 
     def fault(self, state: State, indices: NDArray[np.int64]) -> InvalidDataError:
         """Return the error for gradients that aren't finite, having looked at samples one by one."""
@@ -137,10 +153,11 @@ class ValidationObjective:
                 bad.append(int(sample))
         return _named_fault(bad)
 
-    def _chunks(self) -> Iterator[Any]:
+    def _chunks(self, indices: NDArray[np.int64] | None = None) -> Iterator[Any]:
+        chosen = np.arange(self._n) if indices is None else indices
         size = self._n if self.is_scalar else self._chunk_size
-        for start in range(0, self._n, size):
-            yield self._batches.take(np.arange(start, min(self._n, start + size)))
+        for start in range(0, len(chosen), size):
+            yield self._batches.take(chosen[start : start + size])
 
     def _probe(self) -> bool:
         """Evaluate the objective on some samples; return whether it gives a single number."""

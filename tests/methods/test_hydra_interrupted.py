@@ -65,3 +65,18 @@ def test_another_question_starts_anew(zoo, interrupt):
         hydra.score(*VALIDATION)
     np.testing.assert_array_equal(hydra.score(*other), expected)
     assert len(calls) == 6 + hydra.run_.n_steps
+
+
+def test_groups_and_single_samples_are_other_questions(zoo, interrupt):
+    hydra = dv.HyDRA(make_learner(zoo), hessian=True).fit(*SAMPLES)
+    groups = [0, 0, 1, 1, 2]
+    expected = hydra.score(*VALIDATION), hydra.attribute(*VALIDATION, groups=groups)
+    for ask in (hydra.score, hydra.attribute):
+        interrupt(6)
+        with pytest.raises(KeyboardInterrupt):
+            ask(*VALIDATION)
+        np.testing.assert_array_equal(hydra.attribute(*VALIDATION, groups=groups), expected[1])
+    interrupt(6)
+    with pytest.raises(KeyboardInterrupt):
+        hydra.attribute(*VALIDATION)
+    np.testing.assert_array_equal(hydra.score(*VALIDATION), expected[0])

@@ -13,29 +13,18 @@ which are again a convolution and its two derivatives, and have kernels of their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.overrides import TorchFunctionMode
 
-__all__ = ["FastConvolutions"]
+__all__ = ["CONVOLUTIONS", "convolve"]
 
-_CONVOLUTIONS = {torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
-
-
-class FastConvolutions(TorchFunctionMode):
-    """While it is entered, convolutions are done by functions with a fast second derivative."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Replace a convolution, and leave everything else as it is."""
-        n_axes = _CONVOLUTIONS.get(func)
-        return func(*args, **kwargs or {}) if n_axes is None else _convolve(func, n_axes, *args, **kwargs or {})
+CONVOLUTIONS = {torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
+"""PyTorch's convolutions, with the number of their axes."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +55,7 @@ class _Geometry:
         return self.stride, self.padding, self.dilation, is_transposed, output_padding, self.groups
 
 
-def _convolve(
-    func: Callable[..., Any],
+def convolve(
     n_axes: int,
     input: Tensor,  # noqa: A002 - PyTorch's name for it
     weight: Tensor,
@@ -76,13 +64,15 @@ def _convolve(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-) -> Any:
+) -> Tensor | None:
+    """Return a convolution; None where PyTorch's own is to do it."""
     if isinstance(padding, str) or input.ndim != n_axes + 2:
-        return func(input, weight, bias, stride, padding, dilation, groups)
+        return None
     geometry = _Geometry(
         _per_axis(stride, n_axes), _per_axis(padding, n_axes), _per_axis(dilation, n_axes), groups
     )
-    return _Convolution.apply(input, weight, bias, geometry)  # type: ignore[no-untyped-call]
+    found: Tensor = _Convolution.apply(input, weight, bias, geometry)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _per_axis(option: Any, n_axes: int) -> list[int]:
@@ -100,6 +90,8 @@ class _Convolution(Function):
     @staticmethod
     def backward(ctx: Any, output_bar: Tensor) -> Any:
         wanted = ctx.needs_input_grad[:3]
+        if not torch.is_grad_enabled():
+            return *ctx.geometry.backward(output_bar, *ctx.saved_tensors, wanted), None
         return *_ConvolutionBackward.apply(output_bar, *ctx.saved_tensors, ctx.geometry, wanted), None  # type: ignore[no-untyped-call]
 
 
@@ -118,15 +110,17 @@ class _ConvolutionBackward(Function):
         ctx: Any, along_x: Tensor | None, along_weight: Tensor | None, along_bias: Tensor | None
     ) -> Any:
         output_bar, x, weight = ctx.saved_tensors
-        geometry = ctx.geometry
-        parts, x_bar, weight_bar = [], None, None
-        if along_x is not None:
-            parts.append(geometry.forward(along_x, weight))
-            weight_bar = geometry.backward(output_bar, along_x, weight, (False, True, False))[1]
+        geometry, wanted = ctx.geometry, ctx.needs_input_grad
+        bar, x_bar, weight_bar = None, None, None
         if along_weight is not None:
-            parts.append(geometry.forward(x, along_weight))
-            if ctx.needs_input_grad[1]:
+            bar = geometry.forward(x, along_weight, along_bias)
+            if wanted[1]:
                 x_bar = geometry.backward(output_bar, x, along_weight, (True, False, False))[0]
-        if along_bias is not None:
-            parts.append(along_bias.view(1, -1, *[1] * (x.ndim - 2)).expand_as(output_bar))
-        return sum(parts) if parts else None, x_bar, weight_bar, None, None
+        elif along_bias is not None:
+            bar = along_bias.view(1, -1, *[1] * (x.ndim - 2)).expand_as(output_bar)
+        if along_x is not None:
+            part = geometry.forward(along_x, weight)
+            bar = part if bar is None else bar + part
+            if wanted[2]:
+                weight_bar = geometry.backward(output_bar, along_x, weight, (False, True, False))[1]
+        return bar, x_bar, weight_bar, None, None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -13,8 +12,8 @@ from dataval.backend import Arrays, Objective
 from dataval.backend.layers import LayerGradients, plain_gradients, rows_of, slopes_along
 from dataval_torch.batches import Batch
 from dataval_torch.derivatives import slopes
-from dataval_torch.derivatives.convolutions import FastConvolutions
 from dataval_torch.derivatives.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
+from dataval_torch.derivatives.fast_layers import TwiceDifferentiable
 from dataval_torch.derivatives.gradients import (
     COST_OF_ROWS,
     FirstThatWorks,
@@ -155,8 +154,7 @@ class TorchObjective(Objective):
     ) -> Tensor:
         """Hessian products, by reverse over reverse."""
         layout, leaves = self.model.layout, self.model.leaves(parameters)
-        fast = FastConvolutions() if vectors.ndim == 1 else nullcontext()  # they can't be batched
-        with fast, named_layer_error(self.model, batch):
+        with TwiceDifferentiable(), named_layer_error(self.model, batch):
             found = hessian_products(
                 lambda named: self.tied(buffers, named, batch), leaves, weights, layout.split(vectors)
             )

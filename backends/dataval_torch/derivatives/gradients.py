@@ -80,14 +80,13 @@ def vjp(
     lead = cotangents[0].shape[:1] if batched else ()
     if not tied:
         return [x.new_zeros((*lead, *x.shape)) for x in inputs]
-    found = torch.autograd.grad(
-        [o for o, _ in tied],
-        list(inputs),
-        [c for _, c in tied],
-        allow_unused=True,
-        is_grads_batched=batched,
-        retain_graph=retain_graph,
-    )
+
+    def pull(*of_tied: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(
+            [o for o, _ in tied], list(inputs), of_tied, materialize_grads=True, retain_graph=retain_graph
+        )
+
+    found = (vmap(pull) if batched else pull)(*(c for _, c in tied))
     return [x.new_zeros((*lead, *x.shape)) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 

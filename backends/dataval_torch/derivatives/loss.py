@@ -12,7 +12,7 @@ from dataval.backend import Arrays, Linearization, TrainingLoss
 from dataval.backend.layers import LayerGradients, plain_gradients, rows_of
 from dataval_torch.batches import Batch
 from dataval_torch.derivatives import slopes
-from dataval_torch.derivatives.convolutions import FastConvolutions
+from dataval_torch.derivatives.fast_layers import FastLayers, TwiceDifferentiable
 from dataval_torch.derivatives.gradients import (
     COST_OF_ROWS,
     FirstThatWorks,
@@ -137,15 +137,15 @@ class TorchLoss(TrainingLoss):
         layout, device = self.model.layout, self.model.device
         leaves = self.model.leaves(parameters)
         arguments = [*leaves.values(), _free(weights), _free(buffers)]
-        with own_settings(device), FastConvolutions():
-            losses, after = self.tied(leaves, arguments[-1], batch, seed)
+        with own_settings(device), TwiceDifferentiable():
+            losses, after = self._tied(leaves, arguments[-1], batch, seed)
             with named_layer_error(self.model, batch):
                 gradients = torch.autograd.grad(
                     losses, arguments[:-2], arguments[-2], create_graph=True, materialize_grads=True
                 )
 
         def pullback(vectors: Tensor, buffer_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            with own_settings(device), FastConvolutions(), named_layer_error(self.model, batch):
+            with own_settings(device), TwiceDifferentiable(), named_layer_error(self.model, batch):
                 self.model.put(leaves)
                 *through, along, buffers_bar = batched_vjp(
                     [*gradients, after], arguments, [*layout.split(vectors), buffer_vectors]
@@ -156,6 +156,10 @@ class TorchLoss(TrainingLoss):
 
     def tied(self, leaves: Named, buffers: Tensor, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Return losses and new buffers, tied to leaves and buffers."""
+        with FastLayers():
+            return self._tied(leaves, buffers, batch, seed)
+
+    def _tied(self, leaves: Named, buffers: Tensor, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         outputs, after = self.model.train_outputs(leaves, buffers, batch, seed)
         return self.per_sample(outputs, batch.targets), after
 

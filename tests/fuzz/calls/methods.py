@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import dataval as dv
 from tests.fuzz import values as v
 from tests.fuzz.calls.call import (
@@ -85,6 +87,16 @@ METHODS = {
         {
             "X": v.NO_SAMPLES,
             "y": v.NO_LABELS,
+            "groups": {
+                "an object": v.Opaque(),
+                "text": "a",
+                "a number": 1,
+                "too few": [0],
+                "a table": np.zeros((len(Y), 2)),
+                "a mapping": {},
+                "a name that is missing": [None] * len(Y),
+                "names of two kinds": ["a", *range(1, len(Y))],
+            },
         },
         OBJECTS,
     ),
