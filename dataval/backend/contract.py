@@ -44,7 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.arrays import Array, Arrays
-from dataval.backend.layers import LayerGradients, plain_gradients
+from dataval.backend.layers import LayerGradients, plain_gradients, slopes_along
 from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
 from dataval.checks import described
@@ -187,6 +187,11 @@ class TrainingLoss(ABC):
             If a layer has no second derivative; the message names it.
         """
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether `layer_gradients` knows layers, at the cost of about one gradient."""
+        return False
+
     def layer_gradients(
         self, parameters: Array, buffers: Array, batch: Any, seed: int
     ) -> Sequence[LayerGradients]:
@@ -209,11 +214,14 @@ class TrainingLoss(ABC):
     def slopes(self, parameters: Array, buffers: Array, batch: Any, vectors: Array, seed: int) -> Array:
         """Return the slopes ``<vector, grad loss_j>``, ``(n,)`` along one vector or ``(K, n)`` along K.
 
-        Along few vectors these are directional derivatives of the whole batch; along many, inner products with
-        the gradients of some samples at a time.
+        Along one vector, or few, these are directional derivatives of the whole batch; along many, inner
+        products with its gradients by layer, or with those of some samples at a time.
         """
         if vectors.ndim == 1:
             return self.slope(parameters, buffers, batch, vectors, seed)
+        if len(vectors) > 1 and self.has_layers:
+            blocks = self.layer_gradients(parameters, buffers, batch, seed)
+            return slopes_along(self.arrays, blocks, vectors)
         n_few = max(_FEW_VECTORS, int(_FEW_IN_COUPLED * len(batch)) if self.is_coupled else 0)
         if len(vectors) <= n_few:
             return self.arrays.stack([self.slope(parameters, buffers, batch, v, seed) for v in vectors])

@@ -27,6 +27,7 @@ __all__ = [
     "LinearGradients",
     "LookupGradients",
     "PlainGradients",
+    "TiedGradients",
     "gradient_of",
     "inner_products",
     "plain_gradients",
@@ -38,7 +39,7 @@ __all__ = [
 Piece = tuple[int, Array]
 """Where a part of the flat parameter vector starts, and what belongs there, along the last axis."""
 
-_GRAM_ENTRIES = 2**23  # products of two samples' positions that are held at a time
+_ENTRIES = 2**23  # of what is formed on the way that are held at a time
 
 
 class LayerGradients(ABC):
@@ -75,6 +76,10 @@ class LayerGradients(ABC):
 
     def slopes(self, arrays: Arrays, vectors: Array) -> Array:
         """Return the inner products ``(K, n)`` with the layer's part of vectors ``(K, P)``."""
+        parts = _parts(len(self), sum(size for _, size in self.spans))
+        return arrays.concatenate([self.part(rows)._slopes_by_pieces(arrays, vectors) for rows in parts])
+
+    def _slopes_by_pieces(self, arrays: Arrays, vectors: Array) -> Array:
         return _sum(
             arrays.outer(vectors[:, start : start + size], rows)
             for (start, size), (_, rows) in zip(self.spans, self.pieces(arrays), strict=True)
@@ -315,6 +320,49 @@ class PlainGradients(LayerGradients):
         return [(self.start, arrays.einsum("jp,j->p", self.rows, weights))]
 
 
+@dataclass(frozen=True)
+class TiedGradients(LayerGradients):
+    """Of one parameter that is used in several ways: an embedding whose table is also the last layer's matrix.
+
+    Attributes
+    ----------
+    uses : sequence of LayerGradients
+        All of the same span.
+    """
+
+    uses: Sequence[LayerGradients]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Of the first use."""
+        return self.uses[0].name
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.uses[0])
+
+    def part(self, rows: slice) -> TiedGradients:
+        """Return those of some of the samples."""
+        return TiedGradients([use.part(rows) for use in self.uses])
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Start and size of the parameter."""
+        return self.uses[0].spans
+
+    def pieces(self, arrays: Arrays) -> list[Piece]:
+        """Add up what each use gives."""
+        return [(self.spans[0][0], _sum(use.pieces(arrays)[0][1] for use in self.uses))]
+
+    def total(self, arrays: Arrays, weights: Array) -> list[Piece]:
+        """Add up what each use gives."""
+        return [(self.spans[0][0], _sum(use.total(arrays, weights)[0][1] for use in self.uses))]
+
+    def slopes(self, arrays: Arrays, vectors: Array) -> Array:
+        """Add up what each use gives."""
+        return _sum(use.slopes(arrays, vectors) for use in self.uses)
+
+
 Blocks = Sequence[LayerGradients]
 
 
@@ -355,7 +403,7 @@ def _joined(arrays: Arrays, pieces: Sequence[Piece]) -> Array:
 
 
 def _parts(n: int, entries_each: int) -> Iterator[slice]:
-    size = max(1, _GRAM_ENTRIES // max(1, entries_each))
+    size = max(1, _ENTRIES // max(1, entries_each))
     for start in range(0, n, size):
         yield slice(start, min(n, start + size))
 
