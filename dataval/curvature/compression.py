@@ -12,7 +12,7 @@ from dataval.backend.arrays import Arrays
 from dataval.backend.layers import Blocks, rows_of
 from dataval.curvature.projections import ProjectionKind, RandomProjection
 
-__all__ = ["Compression", "Uncompressed", "UnderProjection"]
+__all__ = ["Compression", "Uncompressed", "UnderProjection", "projected"]
 
 
 class Compression(ABC):
@@ -73,7 +73,6 @@ class UnderProjection(Compression):
     ----------
     n_parameters : int
     dimension : int
-        At most the number of parameters.
     seed : int
     kind : {"sparse", "rademacher"}
     """
@@ -94,3 +93,10 @@ class UnderProjection(Compression):
     def description(self) -> dict[str, Any]:
         """Name kind, dimension and seed."""
         return self._described
+
+
+def projected(n_parameters: int, dimension: int, seed: int, kind: ProjectionKind = "sparse") -> Compression:
+    """Return a random projection; none where it would take as many numbers as there are parameters."""
+    if dimension >= n_parameters:
+        return Uncompressed(n_parameters)
+    return UnderProjection(n_parameters, dimension, seed, kind)

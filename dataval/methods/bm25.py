@@ -151,11 +151,7 @@ class BM25(SimilarityValuator):
         if not named:
             raise InvalidDataError(
                 f"BM25 compares token ids, whole numbers: the inputs X hold {', '.join(found)}"
-                + (
-                    f", and no {self.tokens!r} of whole numbers"
-                    if self.tokens
-                    else "; name the one with tokens="
-                )
+                + (f", and no {self.tokens!r} of whole numbers" if self.tokens else "; name one by tokens=")
             )
         found_ids: NDArray[Any] = named[0].reshape(len(data), -1)
         return found_ids

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dataval.backend import ObjectiveFunction
 from dataval.backend.layers import Blocks, gradient_of, inner_products, slopes_along, squared_norms_of
 from dataval.checks import whole_number
-from dataval.curvature.compression import Compression, Uncompressed, UnderProjection
+from dataval.curvature.compression import Compression, Uncompressed, projected
 from dataval.data import Samples
 from dataval.methods.gradient_index import Stage, chunks
 from dataval.methods.indexed import IndexedValuator
@@ -104,8 +104,7 @@ class GradDot(IndexedValuator):
 
     def _compression(self, program: Program, stage: Stage) -> Compression:
         assert self.dimension is not None
-        n_parameters = program.backend.signature.n_parameters
-        return UnderProjection(n_parameters, min(self.dimension, n_parameters), self.seed, "sparse")
+        return projected(program.backend.signature.n_parameters, self.dimension, self.seed)
 
     def _score(self, states: States, validation: Samples) -> FloatArray:
         if self.dimension is not None:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import described, flag, one_of, real_number, seed_list, whole_number, whole_numbers
-from dataval.curvature.compression import Compression, UnderProjection
+from dataval.curvature.compression import Compression, projected
 from dataval.curvature.projections import ProjectionKind
 from dataval.data import Samples
 from dataval.methods.gradient_index import Stage
@@ -65,8 +65,8 @@ class TRAK(IndexedValuator):
     learner : Learner
         Of a classifier with one label a sample, or a regression with one output.
     dimension : int, default 512
-        k; at most the number of parameters. Should be well below the number of samples: from there on a
-        model that is linear in f fits everything, and values say little of a sample but itself.
+        k; from the number of parameters on, nothing is projected. Should be well below the number of samples:
+        with more, a model that is linear in f fits everything, and values say little of a sample but itself.
     projection : {"sparse", "rademacher"}, default "sparse"
         Four entries other than 0 for each parameter, or all; the first costs the same for any dimension.
     seeds : sequence of int, optional
@@ -264,7 +264,7 @@ class TRAK(IndexedValuator):
 
     def _compression(self, program: Program, stage: Stage) -> Compression:
         n_parameters = program.backend.signature.n_parameters
-        return UnderProjection(n_parameters, min(self.dimension, n_parameters), self.seed, self.projection)
+        return projected(n_parameters, self.dimension, self.seed, self.projection)
 
     def _models(self, first: States) -> Iterator[tuple[Program, State]]:
         for states in (first, *self._others):

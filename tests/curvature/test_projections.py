@@ -1,4 +1,4 @@
-"""Random projections: by their definition, in parts, by seed, and within the bounds of Johnson and Lindenstrauss."""
+"""Random projections: by definition, in parts, by seed, within the bounds of Johnson and Lindenstrauss."""
 
 from __future__ import annotations
 

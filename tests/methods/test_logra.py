@@ -150,18 +150,18 @@ def test_principal_matrices_that_are_damaged_or_gone_are_named(zoo, tmp_path):
     make().fit(*samples, run=run)
     path = tmp_path / "factors.npz"
     data = path.read_bytes()
-    path.write_bytes(data[:50] + bytes([data[50] ^ 255]) + data[51:])
-    with pytest.raises(DamagedFileError, match="factors.npz is damaged"):
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DamagedFileError, match=r"factors.npz is damaged"):
         make().fit(*samples, run=run)
     path.unlink()
-    with pytest.raises(DamagedFileError, match="factors.npz is gone"):
+    with pytest.raises(DamagedFileError, match=r"factors.npz is gone"):
         make().fit(*samples, run=run)
 
 
 def test_files_of_others_are_seen_before_training(zoo, tmp_path, monkeypatch):
     monkeypatch.setattr("dataval.methods.of_run.carry_out", lambda *_, **__: pytest.fail("trained"))
     (tmp_path / "thesis.txt").write_text("x")
-    with pytest.raises(FileExistsError, match="thesis.txt and no index"):
+    with pytest.raises(FileExistsError, match=r"thesis.txt and no index"):
         dv.LoGra(make_learner(zoo), folder=tmp_path).fit(*make_samples())
 
 
