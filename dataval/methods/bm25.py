@@ -151,7 +151,11 @@ class BM25(SimilarityValuator):
         if not named:
             raise InvalidDataError(
                 f"BM25 compares token ids, whole numbers: the inputs X hold {', '.join(found)}"
-                + (f", and no {self.tokens!r} of whole numbers" if self.tokens else "; name one by tokens=")
+                + (
+                    f", and tokens={self.tokens!r} is none of whole numbers"
+                    if self.tokens
+                    else "; name one by tokens="
+                )
             )
         found_ids: NDArray[Any] = named[0].reshape(len(data), -1)
         return found_ids

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from dataval.checks import whole_number
 from dataval.curvature.compression import Compression, Uncompressed, projected
 from dataval.data import Samples
 from dataval.methods.gradient_index import Stage, chunks
-from dataval.methods.indexed import IndexedValuator
+from dataval.methods.indexed import IndexedValuator, check_validation
 from dataval.methods.of_states import States
 from dataval.objectives.sample_gradients import ObjectiveGradients
 from dataval.objectives.utility import SampleObjectives
@@ -109,36 +110,28 @@ class GradDot(IndexedValuator):
     def _score(self, states: States, validation: Samples) -> FloatArray:
         if self.dimension is not None:
             return np.asarray(self._from_index(self._directions(states, validation))[0])
-        program, arrays = states.program, states.program.backend.arrays
         vector = self._direction(states, validation)
-        found = np.zeros(len(program.data))
-        with progress_bar("scoring", len(found), self.learner.progress) as bar:
-            for part, blocks in self._training_blocks(states):
-                slopes = _numpy(states, slopes_along(arrays, blocks, vector))
-                found[part] = slopes / self._own_norms(states, blocks, slopes.shape)
-                bar.update(len(part))
-        check_finite(found, np.arange(len(found)), program.weights, _WHAT)
-        return found
+
+        def products(blocks: Blocks) -> FloatArray:
+            slopes = _numpy(states, slopes_along(states.program.backend.arrays, blocks, vector))
+            return (slopes / self._own_norms(states, blocks, slopes.shape))[None]
+
+        return np.asarray(self._over_training(states, "scoring", products)[0])
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states.program.backend, validation)
         SampleObjectives(objective)  # refuses a single number
         if self.dimension is not None:
             return self._from_index(self._rows(states, validation))
-        program = states.program
-        found = np.zeros((len(validation), len(program.data)))
-        plain = Uncompressed(program.backend.signature.n_parameters)
-        gradients = ObjectiveGradients(program.backend, validation, self.objective)
+        backend = states.program.backend
+        plain = Uncompressed(backend.signature.n_parameters)
+        gradients, found = ObjectiveGradients(backend, validation, self.objective), []
         for rows in chunks(0, len(validation), plain, self.chunk_size):
             theirs = gradients.at(states.final, rows)
-            with progress_bar(
-                f"attributing {rows[-1] + 1}/{len(validation)}", len(program.data), self.learner.progress
-            ) as bar:
-                for part, blocks in self._training_blocks(states):
-                    found[np.ix_(rows, part)] = self._products(states, theirs, blocks)
-                    bar.update(len(part))
-        check_finite(found, np.arange(len(program.data)), program.weights, _WHAT)
-        return found
+            check_validation(_numpy(states, squared_norms_of(backend.arrays, theirs))[:, None], rows)
+            what = f"attributing {rows[-1] + 1}/{len(validation)}"
+            found.append(self._over_training(states, what, partial(self._products, states, theirs)))
+        return np.concatenate(found)
 
     def _products(self, states: States, theirs: Blocks, mine: Blocks) -> FloatArray:
         found = _numpy(states, inner_products(states.program.backend.arrays, theirs, mine))
@@ -147,12 +140,29 @@ class GradDot(IndexedValuator):
         norms = self._own_norms(states, theirs, (len(found),))
         return found / norms[:, None] / self._own_norms(states, mine, (found.shape[1],))
 
-    def _training_blocks(self, states: States) -> Iterator[tuple[NDArray[np.int64], Blocks]]:
+    def _over_training(self, states: States, what: str, products: Callable[[Blocks], FloatArray]) -> FloatArray:
+        """Return what a function ``(m, n)`` of gradients gives for all training samples, ``(m, N)``.
+
+        Where it isn't finite, sample by sample, lest one spoil what its neighbours have.
+        """
         program = states.program
         gradients = ObjectiveGradients(program.backend, program.data)
         plain = Uncompressed(program.backend.signature.n_parameters)
-        for part in chunks(0, len(program.data), plain, self.chunk_size):
-            yield part, gradients.at(states.final, part)
+
+        def of(part: NDArray[np.int64]) -> FloatArray:
+            found = products(gradients.at(states.final, part))
+            if len(part) == 1 or np.isfinite(found).all():
+                return found
+            return np.concatenate([of(one) for one in part[:, None]], axis=1)
+
+        parts = []
+        with progress_bar(what, len(program.data), self.learner.progress) as bar:
+            for part in chunks(0, len(program.data), plain, self.chunk_size):
+                parts.append(of(part))
+                bar.update(len(part))
+        found = np.concatenate(parts, axis=1)
+        check_finite(found, np.arange(len(program.data)), program.weights, _WHAT)
+        return found
 
     def _direction(self, states: States, validation: Samples) -> object:
         """Return the vector ``(P,)`` along which training samples have their values."""

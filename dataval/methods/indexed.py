@@ -25,7 +25,7 @@ from dataval.training.faults import name_samples
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
 
-__all__ = ["IndexedValuator", "compressed_gradient", "compressed_samples"]
+__all__ = ["IndexedValuator", "check_validation", "compressed_gradient", "compressed_samples"]
 
 FloatArray = NDArray[np.float64]
 
@@ -165,10 +165,15 @@ def compressed_samples(
         for part in chunks(0, n, compression, chunk_size)
     ]
     found = np.concatenate(parts)
-    bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    check_validation(found, np.arange(n))
+    return found
+
+
+def check_validation(found: FloatArray, indices: NDArray[np.int64]) -> None:
+    """Raise `InvalidDataError` if numbers ``(n, ...)`` of validation samples' gradients are not finite."""
+    bad = indices[~np.isfinite(found).all(axis=1)]
     if len(bad):
         raise InvalidDataError(
             f"validation {name_samples(map(int, bad))}: the gradient of its objective is not finite: look for "
             "a division by 0, a root or a logarithm at 0 in the model or the objective, or leave the sample out"
         )
-    return found

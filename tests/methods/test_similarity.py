@@ -62,7 +62,7 @@ def test_what_holds_no_tokens_is_named():
     two = {"a": DOCUMENTS, "b": DOCUMENTS}
     with pytest.raises(InvalidDataError, match="name one by tokens="):
         dv.BM25().fit(two, LABELS)
-    with pytest.raises(InvalidDataError, match="no 'c' of whole numbers"):
+    with pytest.raises(InvalidDataError, match="tokens='c' is none of whole numbers"):
         dv.BM25(tokens="c").fit(two, LABELS)
 
 
