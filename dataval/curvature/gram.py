@@ -73,23 +73,39 @@ class DampedGram:
 
     def values(self, vectors: FloatArray) -> FloatArray:
         r"""Return :math:`v^\top M^{-1}\varphi_j` for vectors ``(m, k)`` and all rows, ``(m, N)``."""
-        solved = self._solved(vectors)
-        return np.concatenate([solved @ rows.T for _, rows in self._parts()], axis=1)
+        if not self._is_dual:
+            solved = np.asarray(cho_solve(self._factor, vectors.T).T)
+            return np.concatenate([solved @ rows.T for _, rows in self._parts()], axis=1)
+        coefficients = self._coefficients(vectors)
+        found = np.empty((len(vectors), self._n))
+        found[:, self._kept] = coefficients / self._roots[self._kept]
+        for sample in np.flatnonzero(self._roots == 0).tolist():
+            row = self._read(sample, sample + 1)
+            found[:, sample] = self._outside(vectors, coefficients, row)[:, 0]
+        return found
 
     def leverages(self) -> FloatArray:
         r"""Return :math:`\varphi_j^\top M^{-1}\varphi_j` for all rows, ``(N,)``."""
-        return np.concatenate([np.einsum("jk,jk->j", self._solved(rows), rows) for _, rows in self._parts()])
-
-    def _solved(self, vectors: FloatArray) -> FloatArray:
         if not self._is_dual:
-            return np.asarray(cho_solve(self._factor, vectors.T).T)
+            parts = [(rows, cho_solve(self._factor, rows.T).T) for _, rows in self._parts()]
+            return np.concatenate([np.einsum("jk,jk->j", rows, solved) for rows, solved in parts])
+        found, identity = np.empty(self._n), np.eye(len(self._kept))
+        inverse = np.diag(cho_solve(self._factor, identity))
+        found[self._kept] = (1 - self.damping * inverse) / self._roots[self._kept] ** 2
+        for sample in np.flatnonzero(self._roots == 0).tolist():
+            row = self._read(sample, sample + 1)
+            found[sample] = self._outside(row, self._coefficients(row), row)[0, 0]
+        return found
+
+    def _coefficients(self, vectors: FloatArray) -> FloatArray:
+        """Return what the rows that are part of M contribute to solutions, ``(m, n)``."""
         products = np.concatenate([vectors @ rows.T for _, rows in self._weighted()], axis=1)
-        coefficients = cho_solve(self._factor, products.T).T
-        within, start = np.zeros_like(vectors), 0
-        for _, rows in self._weighted():
-            within += coefficients[:, start : start + len(rows)] @ rows
-            start += len(rows)
-        return (vectors - within) / self.damping
+        return np.asarray(cho_solve(self._factor, products.T).T)
+
+    def _outside(self, vectors: FloatArray, coefficients: FloatArray, row: FloatArray) -> FloatArray:
+        """Return the values ``(m, 1)`` of a row that is no part of M, by Woodbury's identity."""
+        within = np.concatenate([rows @ row.T for _, rows in self._weighted()])
+        return np.asarray((vectors @ row.T - coefficients @ within) / self.damping)
 
     def _primal_gram(self) -> FloatArray:
         gram = np.zeros((self._size, self._size))
@@ -99,23 +115,24 @@ class DampedGram:
 
     def _dual_gram(self) -> FloatArray:
         gram, start = np.zeros((len(self._kept), len(self._kept))), 0
-        for _, rows in self._weighted():
-            stop, at = start + len(rows), 0
-            for _, others in self._weighted():
+        for first, rows in self._weighted():
+            stop, at = start + len(rows), start
+            for _, others in self._weighted(first):
                 gram[start:stop, at : at + len(others)] = rows @ others.T
                 at += len(others)
+            gram[start:, start:stop] = gram[start:stop, start:].T
             start = stop
         return gram
 
-    def _weighted(self) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
-        """Yield the rows that are part of M, times the roots of their weights."""
-        for indices, rows in self._parts():
+    def _weighted(self, first: int = 0) -> Iterator[tuple[int, FloatArray]]:
+        """Yield the rows that are part of M, times the roots of their weights, with where they were read."""
+        for indices, rows in self._parts(first):
             kept = self._roots[indices] > 0
-            yield indices[kept], rows[kept] * self._roots[indices[kept], None]
+            yield int(indices[0]), rows[kept] * self._roots[indices[kept], None]
 
-    def _parts(self) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
+    def _parts(self, first: int = 0) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
         size = max(1, _PART_BYTES // (8 * self._size))
-        for start in range(0, self._n, size):
+        for start in range(first, self._n, size):
             stop = min(self._n, start + size)
             yield np.arange(start, stop), self._read(start, stop)
 

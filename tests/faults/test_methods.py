@@ -26,6 +26,7 @@ METHODS = {
     "grad_dot": dv.GradDot,
     "grad_cos": dv.GradCos,
     "grad_dot_projected": lambda one: dv.GradDot(one, dimension=3),
+    "trak": dv.TRAK,
     "logra": dv.LoGra,
 }
 

@@ -41,6 +41,7 @@ def test_projected_values_are_near_and_from_the_index_alone(zoo, kind, monkeypat
     assert np.corrcoef(found.ravel(), exact.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.slow_on_tensorflow
 @pytest.mark.parametrize("dimension", [None, 64])
 def test_an_objective_that_is_a_single_number(zoo, dimension):
     learner, samples, run = trained(zoo)
@@ -54,6 +55,7 @@ def test_an_objective_that_is_a_single_number(zoo, dimension):
     assert np.abs(values).max() <= 1
 
 
+@pytest.mark.slow_on_tensorflow
 def test_it_is_tracin_at_the_last_state(zoo):
     learner, samples, run = trained(zoo)
     validation = make_samples(n=N_VAL, seed=2)

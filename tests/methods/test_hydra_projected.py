@@ -35,6 +35,7 @@ def test_directions_that_span_the_question_give_its_exact_values(zoo, model, hes
     assert sketched.diagnostics_["captured"].shape == (1,)
 
 
+@pytest.mark.slow_on_tensorflow
 def test_what_lies_outside_of_the_span_is_told(zoo):
     learner, samples, run = trained(zoo)
     validation = make_samples(n=N_VAL, seed=2)
@@ -50,6 +51,7 @@ def test_what_lies_outside_of_the_span_is_told(zoo):
     assert len(twice._sketch.probes) == 2
 
 
+@pytest.mark.slow_on_tensorflow
 @pytest.mark.parametrize("options", [{}, ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("hessian", [True, False])
 def test_random_probes_err_by_what_they_say(zoo, options, hessian):
@@ -76,6 +78,7 @@ def test_random_probes_see_what_flows_through_buffers(zoo, model):
     assert np.sqrt(np.mean(errors**2)) < 1.6
 
 
+@pytest.mark.slow_on_tensorflow
 def test_principal_directions_of_gradients_hold_most(zoo):
     learner, samples, run = trained(zoo)
     validation = make_samples(n=N_VAL, seed=2)
@@ -92,6 +95,7 @@ def test_principal_directions_of_gradients_hold_most(zoo):
     np.testing.assert_allclose(own.attribute(*samples), exact, atol=1e-4 * np.abs(exact).max())
 
 
+@pytest.mark.slow_on_tensorflow
 def test_no_update_is_done_for_a_later_question(zoo, monkeypatch):
     learner, samples, run = trained(zoo)
     validation = make_samples(n=N_VAL, seed=2)
@@ -109,6 +113,7 @@ def test_no_update_is_done_for_a_later_question(zoo, monkeypatch):
         sketched.attribute(*validation)
 
 
+@pytest.mark.slow_on_tensorflow
 def test_seeds_and_chunks(zoo):
     learner, samples, run = trained(zoo)
     validation = make_samples(n=N_VAL, seed=2)
@@ -121,6 +126,7 @@ def test_seeds_and_chunks(zoo):
     assert np.abs(values(seed=1) - values()).max() > 0
 
 
+@pytest.mark.slow_on_tensorflow
 def test_an_interrupted_sketch_goes_on(zoo, monkeypatch):
     learner, samples, run = trained(zoo)
     validation = make_samples(n=N_VAL, seed=2)

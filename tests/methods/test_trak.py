@@ -101,6 +101,7 @@ def test_of_least_squares_it_is_leave_one_out():
     np.testing.assert_allclose(in_loss, slopes[:, None] * falls, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow_on_tensorflow
 def test_several_models_are_averaged_term_by_term(zoo):
     learner, samples, run = trained(zoo, MODEL)
     validation = make_samples(MODEL, N_VAL, seed=2)
@@ -123,6 +124,7 @@ def test_several_models_are_averaged_term_by_term(zoo):
     assert given.diagnostics_["n_models"] == 3
 
 
+@pytest.mark.slow_on_tensorflow
 def test_checkpoints_count_as_models(zoo):
     learner, samples, run = trained(zoo, MODEL)
     validation = make_samples(MODEL, N_VAL, seed=2)
@@ -132,6 +134,7 @@ def test_checkpoints_count_as_models(zoo):
     assert listed.diagnostics_["n_models"] == 3
 
 
+@pytest.mark.slow_on_tensorflow
 def test_is_kept_in_a_folder_with_all_models(zoo, tmp_path, monkeypatch):
     learner, samples, run = trained(zoo, MODEL)
     validation = make_samples(MODEL, N_VAL, seed=2)
@@ -143,6 +146,7 @@ def test_is_kept_in_a_folder_with_all_models(zoo, tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.self_scores(), first.self_scores())
 
 
+@pytest.mark.slow_on_tensorflow
 def test_gradients_of_outputs_are_those_of_the_loss_over_its_slope(zoo):
     """grad loss = -(1 - p) grad f for the cross-entropy, in a network and layer by layer."""
     learner, samples, run = trained(zoo, "mlp")
@@ -199,6 +203,7 @@ def test_what_can_not_be_asked_is_said_before_training(zoo, monkeypatch):
         dv.TRAK(many).fit(samples.X, np.zeros((N, N_CLASSES)))
 
 
+@pytest.mark.slow_on_tensorflow
 def test_another_runs_training_is_refused(zoo):
     learner, samples, run = trained(zoo, MODEL)
     other = trained(zoo, MODEL, epochs=1)
@@ -206,6 +211,7 @@ def test_another_runs_training_is_refused(zoo):
         dv.TRAK(learner).fit(*samples, run=[run, other.run])
 
 
+@pytest.mark.slow_on_tensorflow
 def test_too_many_dimensions_without_damping_are_named(zoo):
     learner, samples, run = trained(zoo, "mlp")
     trak = dv.TRAK(learner, damping=0).fit(*samples, run=run)
