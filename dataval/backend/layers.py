@@ -28,6 +28,7 @@ __all__ = [
     "LookupGradients",
     "PlainGradients",
     "TiedGradients",
+    "compact",
     "gradient_of",
     "inner_products",
     "plain_gradients",
@@ -155,8 +156,16 @@ class LinearGradients(LayerGradients):
             found.append((self.bias, arrays.reshape(rows, (len(self), -1))))
         return found
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the products take less room than what they are formed from."""
+        n_positions, _, n_outputs, n_inputs = self.shape
+        return n_positions > 1 and n_positions * (n_outputs + n_inputs) > n_outputs * n_inputs
+
     def total(self, arrays: Arrays, weights: Array) -> list[Piece]:
         """Add up over samples and positions in one product."""
+        if self.is_long:
+            return [(start, arrays.einsum("jp,j->p", rows, weights)) for start, rows in self.pieces(arrays)]
         weighted = self.outputs * arrays.reshape(weights, (-1, 1, 1, 1))
         found = []
         if self.weight is not None:
@@ -169,7 +178,7 @@ class LinearGradients(LayerGradients):
     def slopes(self, arrays: Arrays, vectors: Array) -> Array:
         """Move the inputs along a vector, where that takes less than forming the products."""
         n_positions, n_groups, n_outputs, n_inputs = self.shape
-        if self.weight is None or (len(vectors) > 1 and n_positions > 1):
+        if self.weight is None or self.is_long or (len(vectors) > 1 and n_positions > 1):
             return super().slopes(arrays, vectors)
         (start, size), sizes = self.spans[0], {"g": n_groups, "o": n_outputs, "i": n_inputs}
         along = arrays.reshape(vectors[:, start : start + size], (-1, *(sizes[axis] for axis in self.order)))
@@ -369,6 +378,17 @@ Blocks = Sequence[LayerGradients]
 def plain_gradients(rows: Array) -> list[LayerGradients]:
     """Return gradients ``(n, P)`` as those of one layer that nothing is known of."""
     return [PlainGradients("the model", rows, 0)]
+
+
+def compact(arrays: Arrays, blocks: Blocks) -> list[LayerGradients]:
+    """Return blocks whose products are formed where these take less room: for several sums or slopes."""
+    found: list[LayerGradients] = []
+    for block in blocks:
+        if isinstance(block, LinearGradients) and block.is_long:
+            found += [PlainGradients(block.name, rows, start) for start, rows in block.pieces(arrays)]
+        else:
+            found.append(block)
+    return found
 
 
 def rows_of(arrays: Arrays, blocks: Blocks) -> Array:

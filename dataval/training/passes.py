@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend, Linearization
+from dataval.backend import Array, Backend, FirstOrder, Linearization
 from dataval.data import Samples
 from dataval.errors import RunMismatchError
 from dataval.training.evidence import digest_of
@@ -83,6 +83,18 @@ class Passes:
             others = self._slopes(vectors, parameters, buffers, number, self._replaced(number))
             found = self._merged(number, found, others)
         return found * self._coefficients(number)
+
+    def first_order(self, parameters: Array, buffers: Array, number: int) -> FirstOrder:
+        """Return the gradient of a pass, and a function for the slopes of its samples times their coefficients.
+
+        What samples of weight 0 spoil is found in two passes.
+        """
+        weights, seed = self.scaled_weights(number), self.seed(number)
+        found = self.backend.loss.first_order(parameters, buffers, self.batch(number), weights, seed)
+        if not self._is_sound(number, found.gradient):
+            gradient = self.gradient(parameters, buffers, number)[1]
+            return FirstOrder(gradient, lambda vectors: self.slopes(vectors, parameters, buffers, number))
+        return FirstOrder(found.gradient, lambda vectors: found.slopes(vectors) * self._coefficients(number))
 
     def pullback(
         self,

@@ -158,8 +158,13 @@ class Program:
 
         As `pullback` otherwise; the running statistics are held fixed.
         """
-        before, gradient_bar = self.through_update(cotangent, state, step)
-        return before, self.slopes(gradient_bar, state, step)
+        if self.is_linear or len(self.plan.passes(step)) > 1:
+            before, gradient_bar = self.through_update(cotangent, state, step)
+            return before, self.slopes(gradient_bar, state, step)
+        (number,) = self.plan.passes(step)
+        found = self.passes.first_order(state.parameters, state.buffers, number)
+        before, gradient_bar = self._update_vjp(cotangent, state, found.gradient, step)
+        return before, found.slopes(gradient_bar)
 
     def through_update(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
         """Pull a cotangent back through update `step` alone: the gradient is held fixed in what it depends on.
