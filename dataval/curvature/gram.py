@@ -36,7 +36,8 @@ class DampedGram:
     scale : float
         s.
     damping : float or None
-        :math:`\lambda`; None stands for a share of the mean eigenvalue of the sum.
+        :math:`\lambda`; None stands for a share of the mean of those eigenvalues of the
+        sum that can be other than 0, of which there are min(k, N).
     share : float
         That share.
 
@@ -64,7 +65,7 @@ class DampedGram:
         self._roots = np.sqrt(scale * weights)
         self._is_dual = len(self._kept) < self._size
         gram = self._dual_gram() if self._is_dual else self._primal_gram()
-        mean = float(np.trace(gram)) / self._size
+        mean = float(np.trace(gram)) / max(1, len(gram))
         self.damping = share * mean if damping is None else damping
         if self._is_dual and not self.damping:
             raise _singular(self._size, len(self._kept))

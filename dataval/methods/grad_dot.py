@@ -126,7 +126,7 @@ class GradDot(IndexedValuator):
         backend = states.program.backend
         plain = Uncompressed(backend.signature.n_parameters)
         gradients, found = ObjectiveGradients(backend, validation, self.objective), []
-        for rows in chunks(0, len(validation), plain, self.chunk_size):
+        for rows in chunks(0, len(validation), plain, backend, self.chunk_size):
             theirs = gradients.at(states.final, rows)
             check_validation(_numpy(states, squared_norms_of(backend.arrays, theirs))[:, None], rows)
             what = f"attributing {rows[-1] + 1}/{len(validation)}"
@@ -157,7 +157,7 @@ class GradDot(IndexedValuator):
 
         parts = []
         with progress_bar(what, len(program.data), self.learner.progress) as bar:
-            for part in chunks(0, len(program.data), plain, self.chunk_size):
+            for part in chunks(0, len(program.data), plain, program.backend, self.chunk_size):
                 parts.append(of(part))
                 bar.update(len(part))
         found = np.concatenate(parts, axis=1)
@@ -179,7 +179,7 @@ class GradDot(IndexedValuator):
     def _from_index(self, vectors: FloatArray) -> FloatArray:
         read, n = self._index.read(0), self._index.n
         parts = []
-        for part in chunks(0, n, self._index.compression):
+        for part in chunks(0, n, self._index.compression, self._replay.program.backend):
             rows = read(part[0], part[-1] + 1)
             parts.append(vectors @ (_normalised(rows) if self._is_cosine else rows).T)
         return np.concatenate(parts, axis=1)
@@ -231,7 +231,7 @@ class GradCos(GradDot):
         objective.gradient(states.final)  # names samples whose gradient isn't finite
         gradients, total = ObjectiveGradients(backend, validation, self.objective), 0.0
         plain = Uncompressed(backend.signature.n_parameters)
-        for rows in chunks(0, len(validation), plain, self.chunk_size):
+        for rows in chunks(0, len(validation), plain, backend, self.chunk_size):
             blocks = gradients.at(states.final, rows)
             weights = 1 / (self._own_norms(states, blocks, (len(rows),)) * len(validation))
             total = total + gradient_of(arrays, blocks, arrays.from_numpy(weights))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.backend import Backend
 from dataval.backend.losses import describe_loss
 from dataval.curvature.compression import Compression
 from dataval.files.digests import array_digest
@@ -28,6 +29,7 @@ Terms = Callable[[State, NDArray[np.int64]], FloatArray]
 
 _CHUNK_SIZE = 250
 _PLAIN_BYTES = 2**27  # of gradients that are formed on the way
+_LAYERS = 4  # inputs, output gradients and patches of all layers, in activations
 _WHAT = "the gradient of its loss in evaluation mode"
 
 
@@ -125,7 +127,7 @@ class GradientIndex:
         ):
             for number, stage in enumerate(stages):
                 first = max(0, self.rows.n_done - number * self.n)
-                for part in chunks(first, self.n, self.compression, chunk_size):
+                for part in chunks(first, self.n, self.compression, stage.program.backend, chunk_size):
                     self.rows.append(self._compressed(stage, part))
                     bar.update(len(part))
 
@@ -156,11 +158,11 @@ class GradientIndex:
 
 
 def chunks(
-    start: int, stop: int, compression: Compression, chunk_size: int | None = None
+    start: int, stop: int, compression: Compression, backend: Backend, chunk_size: int | None = None
 ) -> Iterator[NDArray[np.int64]]:
-    """Split samples so that what is formed of their gradients stays within a memory budget."""
-    fit = _PLAIN_BYTES // (8 * max(1, compression.plain_size))
-    size = chunk_size or max(1, min(_CHUNK_SIZE, fit))
+    """Split samples so that what is formed of their gradients, and what layers keep, fit a memory budget."""
+    each = 8 * compression.plain_size + _LAYERS * backend.activation_bytes
+    size = chunk_size or max(1, min(_CHUNK_SIZE, _PLAIN_BYTES // max(1, each)))
     for first in range(start, stop, size):
         yield np.arange(first, min(stop, first + size))
 

@@ -162,7 +162,7 @@ def compressed_samples(
     """
     parts = [
         compression.rows(backend.arrays, gradients.at(state, part)).astype(np.float64)
-        for part in chunks(0, n, compression, chunk_size)
+        for part in chunks(0, n, compression, backend, chunk_size)
     ]
     found = np.concatenate(parts)
     check_validation(found, np.arange(n))

@@ -59,7 +59,7 @@ class LoGra(IndexedValuator):
     Parameters
     ----------
     learner : Learner
-    rank : int or None, default 16
+    rank : int or None, default 32
         Inputs and output gradients of a layer are projected to so many numbers each, where they have more.
         Parameters of no such layer are projected to the square of it. None: nothing is projected, and the
         matrix is the exact empirical Fisher matrix: N gradients of all parameters are kept.
@@ -67,7 +67,8 @@ class LoGra(IndexedValuator):
         ``"random"``: random signs; ``"pca"``: the leading eigenvectors of the sums of :math:`aa^\top` and of
         :math:`\delta\delta^\top` over the training samples, which takes one more pass and errs less.
     damping : float, optional
-        :math:`\lambda \ge 0`. By default a tenth of the matrix's mean eigenvalue.
+        :math:`\lambda \ge 0`. By default a tenth of the mean of the min(k, N) eigenvalues that can
+        be other than 0, which hardly depends on the rank.
     objective : callable, optional
         What the validation set measures, as for `HyDRA`; the learner's loss by default.
     seed : int, default 0
@@ -98,7 +99,7 @@ class LoGra(IndexedValuator):
         self,
         learner: Learner,
         *,
-        rank: int | None = 16,
+        rank: int | None = 32,
         projection: Literal["random", "pca"] = "random",
         damping: float | None = None,
         objective: ObjectiveFunction | None = None,
@@ -178,7 +179,7 @@ class LoGra(IndexedValuator):
         return stage.gradients.at(stage.state, kept if len(kept) else np.arange(1))
 
     def _passed(self, stage: Stage, index: GradientIndex) -> Iterator[Blocks]:
-        for part in chunks(0, index.n, index.compression, self.chunk_size):
+        for part in chunks(0, index.n, index.compression, stage.program.backend, self.chunk_size):
             kept = part[stage.program.weights[part] != 0]
             if len(kept):
                 yield stage.gradients.at(stage.state, kept)

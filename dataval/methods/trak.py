@@ -78,8 +78,8 @@ class TRAK(IndexedValuator):
     output : {"loss", "margin"}, default "loss"
         What is attributed.
     damping : float, optional
-        :math:`\lambda \ge 0`, in the unit of :math:`\Phi^\top\Phi/N`. By default a thousandth of its mean
-        eigenvalue. 0 is the paper's, for more samples than dimensions.
+        :math:`\lambda \ge 0`, in the unit of :math:`\Phi^\top\Phi/N`. By default a thousandth of the mean of
+        its min(k, N) eigenvalues that can be other than 0. 0 is the paper's, for more samples than dimensions.
     leave_one_out : bool, default False
         Take :math:`\Phi^\top\Phi` without the row of sample j, as retraining without it would:
         divide by :math:`1 - \varphi_j^\top(\Phi^\top\Phi + N\lambda I)^{-1}\varphi_j` (Sherman-Morrison), which

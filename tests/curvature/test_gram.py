@@ -22,7 +22,7 @@ def test_equals_a_dense_inverse(shape, damping, monkeypatch):
     weights[2] = 0.0
     vectors = rng.normal(size=(4, shape[1]))
     moment = 0.3 * (rows * weights[:, None]).T @ rows
-    added = 0.1 * np.trace(moment) / shape[1] if damping is None else damping
+    added = 0.1 * np.trace(moment) / min(shape[1], shape[0] - 1) if damping is None else damping
     inverse = np.linalg.inv(moment + added * np.eye(shape[1]))
     for part_bytes in (2**26, 1):
         monkeypatch.setattr(gram, "_PART_BYTES", part_bytes)

@@ -51,7 +51,7 @@ def test_a_tenth_of_the_mean_eigenvalue_is_the_default_damping(zoo):
     logra.score(*samples)
     replay = learner.replay(*samples, run)
     rows = rows_at(replay, replay.final, samples)
-    mean = (rows**2).sum() / 24 / rows.shape[1]
+    mean = (rows**2).sum() / 24 / N  # of 83 eigenvalues, 20 can be other than 0
     assert logra.diagnostics_ == {"damping": pytest.approx(0.1 * mean, rel=1e-9), "dimension": rows.shape[1]}
 
 
