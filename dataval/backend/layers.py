@@ -88,8 +88,12 @@ class LayerGradients(ABC):
 
     def inner(self, arrays: Arrays, other: LayerGradients) -> Array:
         """Return the inner products ``(n, m)`` with the gradients of m other samples in the same layer."""
-        pairs = zip(self.pieces(arrays), other.pieces(arrays), strict=True)
-        return _sum(arrays.outer(mine, theirs) for (_, mine), (_, theirs) in pairs)
+        size = sum(size for _, size in self.spans)
+        mine = [self.part(rows) for rows in _parts(len(self), size)]
+        theirs = [other.part(rows) for rows in _parts(len(other), size)]
+        return _stacked(
+            arrays, [arrays.concatenate([_by_pieces(arrays, one, two) for two in theirs]) for one in mine]
+        )
 
     def squared_norms(self, arrays: Arrays) -> Array:
         """Return the squared norms ``(n,)``."""
@@ -416,6 +420,11 @@ def inner_products(arrays: Arrays, left: Blocks, right: Blocks) -> Array:
 def squared_norms_of(arrays: Arrays, blocks: Blocks) -> Array:
     """Return the squared norms of the samples' gradients, ``(n,)``."""
     return _sum(block.squared_norms(arrays) for block in blocks)
+
+
+def _by_pieces(arrays: Arrays, left: LayerGradients, right: LayerGradients) -> Array:
+    pairs = zip(left.pieces(arrays), right.pieces(arrays), strict=True)
+    return _sum(arrays.outer(mine, theirs) for (_, mine), (_, theirs) in pairs)
 
 
 def _joined(arrays: Arrays, pieces: Sequence[Piece]) -> Array:
