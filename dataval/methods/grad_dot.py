@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import ObjectiveFunction
-from dataval.backend.layers import Blocks, gradient_of, inner_products, slopes_along, squared_norms_of
+from dataval.backend.layers import gradient_of, squared_norms_of
 from dataval.checks import whole_number
 from dataval.curvature.compression import Compression, Uncompressed, projected
 from dataval.data import Samples
 from dataval.methods.gradient_index import Stage, chunks
-from dataval.methods.indexed import IndexedValuator, check_validation
+from dataval.methods.indexed import IndexedValuator
 from dataval.methods.of_states import States
+from dataval.objectives.products import gradient_products
 from dataval.objectives.sample_gradients import ObjectiveGradients
+from dataval.objectives.training import TrainingSamples
 from dataval.objectives.utility import SampleObjectives
+from dataval.objectives.validation import ValidationObjective
 from dataval.progress import progress_bar
-from dataval.training.faults import check_finite
 from dataval.training.learner import Learner
-from dataval.training.program import Program
+from dataval.training.program import Program, State
 
 __all__ = ["GradCos", "GradDot"]
 
 FloatArray = NDArray[np.float64]
-
-_WHAT = "the gradient of its loss in evaluation mode"
 
 
 class GradDot(IndexedValuator):
@@ -110,70 +108,49 @@ class GradDot(IndexedValuator):
     def _score(self, states: States, validation: Samples) -> FloatArray:
         if self.dimension is not None:
             return np.asarray(self._from_index(self._directions(states, validation))[0])
-        vector = self._direction(states, validation)
-
-        def products(blocks: Blocks) -> FloatArray:
-            slopes = _numpy(states, slopes_along(states.program.backend.arrays, blocks, vector))
-            return (slopes / self._own_norms(states, blocks, slopes.shape))[None]
-
-        return np.asarray(self._over_training(states, "scoring", products)[0])
+        samples = TrainingSamples(states.program, states.final, self.chunk_size)
+        return self._divided(samples, samples.slopes(self._direction(states, validation)[None])[0])
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states.program.backend, validation)
         SampleObjectives(objective)  # refuses a single number
         if self.dimension is not None:
             return self._from_index(self._rows(states, validation))
-        backend = states.program.backend
-        plain = Uncompressed(backend.signature.n_parameters)
-        gradients, found = ObjectiveGradients(backend, validation, self.objective), []
-        for rows in chunks(0, len(validation), plain, backend, self.chunk_size):
-            theirs = gradients.at(states.final, rows)
-            check_validation(_numpy(states, squared_norms_of(backend.arrays, theirs))[:, None], rows)
-            what = f"attributing {rows[-1] + 1}/{len(validation)}"
-            found.append(self._over_training(states, what, partial(self._products, states, theirs)))
-        return np.concatenate(found)
-
-    def _products(self, states: States, theirs: Blocks, mine: Blocks) -> FloatArray:
-        found = _numpy(states, inner_products(states.program.backend.arrays, theirs, mine))
-        if not self._is_cosine:
-            return found
-        norms = self._own_norms(states, theirs, (len(found),))
-        return found / norms[:, None] / self._own_norms(states, mine, (found.shape[1],))
-
-    def _over_training(self, states: States, what: str, products: Callable[[Blocks], FloatArray]) -> FloatArray:
-        """Return what a function ``(m, n)`` of gradients gives for all training samples, ``(m, N)``.
-
-        Where it isn't finite, sample by sample, lest one spoil what its neighbours have.
-        """
-        program = states.program
-        gradients = ObjectiveGradients(program.backend, program.data)
+        program, found = states.program, []
+        samples = TrainingSamples(program, states.final, self.chunk_size)
         plain = Uncompressed(program.backend.signature.n_parameters)
-
-        def of(part: NDArray[np.int64]) -> FloatArray:
-            found = products(gradients.at(states.final, part))
-            if len(part) == 1 or np.isfinite(found).all():
-                return found
-            return np.concatenate([of(one) for one in part[:, None]], axis=1)
-
-        parts = []
-        with progress_bar(what, len(program.data), self.learner.progress) as bar:
-            for part in chunks(0, len(program.data), plain, program.backend, self.chunk_size):
-                parts.append(of(part))
+        with progress_bar("attributing", len(validation), self.learner.progress) as bar:
+            for part in chunks(0, len(validation), plain, program.backend, self.chunk_size):
+                found.append(self._products(samples, objective, states.final, part))
                 bar.update(len(part))
-        found = np.concatenate(parts, axis=1)
-        check_finite(found, np.arange(len(program.data)), program.weights, _WHAT)
-        return found
+        return self._divided(samples, np.concatenate(found))
 
-    def _direction(self, states: States, validation: Samples) -> object:
+    def _products(
+        self,
+        samples: TrainingSamples,
+        objective: ValidationObjective,
+        state: State,
+        indices: NDArray[np.int64],
+    ) -> FloatArray:
+        """Return the products of some validation samples' gradients with all training samples'."""
+        return gradient_products(samples, objective, state, indices)
+
+    def _divided(self, samples: TrainingSamples, products: FloatArray) -> FloatArray:
+        """Divide by the training gradients' norms, where a method does."""
+        return products
+
+    def _direction(self, states: States, validation: Samples) -> FloatArray:
         """Return the vector ``(P,)`` along which training samples have their values."""
-        objective = self._objective(states.program.backend, validation)
-        return objective.gradient(states.final)[0]
+        backend = states.program.backend
+        gradient = self._objective(backend, validation).gradient(states.final)[0]
+        return np.asarray(backend.arrays.to_numpy(gradient), dtype=np.float64)
 
     def _directions(self, states: States, validation: Samples) -> FloatArray:
         """Return the same, projected, ``(1, k)``."""
         return self._mean_gradient(states.program, states.final, validation)
 
     def _rows(self, states: States, validation: Samples) -> FloatArray:
+        """Return the projected gradients of validation samples, ``(n_val, k)``."""
         return self._gradients(states.program, states.final, validation)
 
     def _from_index(self, vectors: FloatArray) -> FloatArray:
@@ -183,13 +160,6 @@ class GradDot(IndexedValuator):
             rows = read(part[0], part[-1] + 1)
             parts.append(vectors @ (_normalised(rows) if self._is_cosine else rows).T)
         return np.concatenate(parts, axis=1)
-
-    def _own_norms(self, states: States, blocks: Blocks, shape: tuple[int, ...]) -> FloatArray:
-        """Return what products are divided by, for every sample of some blocks."""
-        if not self._is_cosine:
-            return np.ones(shape)
-        squares = _numpy(states, squared_norms_of(states.program.backend.arrays, blocks))
-        return np.sqrt(np.where(squares == 0, np.inf, np.maximum(squares, 0)))
 
 
 class GradCos(GradDot):
@@ -222,19 +192,43 @@ class GradCos(GradDot):
 
     _is_cosine = True
 
-    def _direction(self, states: States, validation: Samples) -> object:
-        backend = states.program.backend
-        objective, arrays = self._objective(backend, validation), backend.arrays
+    def _products(
+        self,
+        samples: TrainingSamples,
+        objective: ValidationObjective,
+        state: State,
+        indices: NDArray[np.int64],
+    ) -> FloatArray:
+        norms = self._norms(samples, objective, state, indices)
+        return super()._products(samples, objective, state, indices) / norms[:, None]
+
+    def _divided(self, samples: TrainingSamples, products: FloatArray) -> FloatArray:
+        return products / _divisors(np.sqrt(samples.squared_norms()))
+
+    def _norms(
+        self,
+        samples: TrainingSamples,
+        objective: ValidationObjective,
+        state: State,
+        indices: NDArray[np.int64],
+    ) -> FloatArray:
+        """Return what products with some validation samples' gradients are divided by."""
+        arrays = self._replay.program.backend.arrays
+        squares = samples.numpy(squared_norms_of(arrays, objective.layer_gradients(state, indices)))
+        return _divisors(np.sqrt(np.maximum(squares, 0)))
+
+    def _direction(self, states: States, validation: Samples) -> FloatArray:
+        gradient, backend = super()._direction(states, validation), states.program.backend
+        objective, n = self._objective(backend, validation), len(validation)
         if objective.is_scalar:
-            gradient = _numpy(states, objective.gradient(states.final)[0])
-            return arrays.from_numpy(_normalised(gradient[None])[0])
-        objective.gradient(states.final)  # names samples whose gradient isn't finite
-        gradients, total = ObjectiveGradients(backend, validation, self.objective), 0.0
-        plain = Uncompressed(backend.signature.n_parameters)
-        for rows in chunks(0, len(validation), plain, backend, self.chunk_size):
-            blocks = gradients.at(states.final, rows)
-            weights = 1 / (self._own_norms(states, blocks, (len(rows),)) * len(validation))
-            total = total + gradient_of(arrays, blocks, arrays.from_numpy(weights))
+            return np.asarray(_normalised(gradient[None])[0])
+        samples = TrainingSamples(states.program, states.final)
+        total = np.zeros_like(gradient)
+        plain = Uncompressed(len(gradient))
+        for part in chunks(0, n, plain, backend, self.chunk_size):
+            blocks = objective.layer_gradients(states.final, part)
+            weights = 1 / (n * self._norms(samples, objective, states.final, part))
+            total += samples.numpy(gradient_of(backend.arrays, blocks, backend.arrays.from_numpy(weights)))
         return total
 
     def _directions(self, states: States, validation: Samples) -> FloatArray:
@@ -248,9 +242,9 @@ class GradCos(GradDot):
 
 
 def _normalised(rows: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(norms == 0, np.inf, norms))
+    return np.asarray(rows / _divisors(np.linalg.norm(rows, axis=1, keepdims=True)))
 
 
-def _numpy(states: States, array: object) -> FloatArray:
-    return np.asarray(states.program.backend.arrays.to_numpy(array), dtype=np.float64)
+def _divisors(norms: FloatArray) -> FloatArray:
+    """Return norms, with infinity for 0: what has no gradient has no cosine."""
+    return np.where(norms == 0, np.inf, norms)
