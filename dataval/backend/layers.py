@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from dataval.backend.arrays import Array, Arrays
 
 __all__ = [
+    "Blocks",
     "LayerGradients",
     "LinearGradients",
     "LookupGradients",
@@ -377,6 +378,7 @@ class TiedGradients(LayerGradients):
 
 
 Blocks = Sequence[LayerGradients]
+"""The gradients of samples in all parameters."""
 
 
 def plain_gradients(rows: Array) -> list[LayerGradients]:

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, ObjectiveFunction
+from dataval.backend.layers import Blocks, compact
 from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
 from dataval.errors import ChaoticTrainingWarning
+from dataval.memory_plan import MemoryPlan, Need
 from dataval.methods.of_run import RunValuator
 from dataval.methods.sketch import ProbeKind, Sketch, check_directions, check_projection, make_probes
 from dataval.methods.unfinished import Unfinished
@@ -22,6 +24,7 @@ from dataval.objectives.utility import SampleObjectives
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
+from dataval.training.memory import activation_need, replayed_states_need
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
@@ -32,6 +35,8 @@ __all__ = ["HyDRA"]
 
 _CHAOS = 1e3
 _ATTRIBUTE_BYTES = 2**28
+_COPIES = 4  # of a cotangent, while it is pulled back
+_PASSES = 3  # that keep a batch's activations, where the Hessian is followed
 
 
 class HyDRA(RunValuator):
@@ -197,6 +202,10 @@ class HyDRA(RunValuator):
         """Return the values for each probe, going on where an interrupted call on the same run stopped."""
         probes = make_probes(replay.program, replay.final, self.projection, self.probes, self.seed)
         question = id(replay.run), self.hessian, id(self.projection), self.probes, self.seed, self.chunk_size
+        n_bytes = 8 * len(probes) * replay.run.n_samples
+        need = Need(f"a sketch of {len(probes)} probes", n_bytes, "choose a smaller projection")
+        needs = [need, *self._sweep_needs(replay, len(probes))]
+        MemoryPlan.of("HyDRA.fit", needs, replay.program.backend.free_bytes).check()
         self._sketching: Unfinished = getattr(self, "_sketching", None) or Unfinished()
         with self._sketching.going_on(lambda: question) as parts:
             results = [
@@ -245,6 +254,7 @@ class HyDRA(RunValuator):
                     int(chunk[0]),
                     f"attributing {chunk[-1] + 1}/{len(validation)}",
                     partial(objective.gradients, replay.final, chunk),
+                    partial(objective.layer_gradients, replay.final, chunk),
                 )
                 for chunk in self._chunks(replay, len(validation))
             ]
@@ -267,20 +277,23 @@ class HyDRA(RunValuator):
         part: int,
         what: str,
         gradients: Callable[[], tuple[Array, Array]],
+        layers: Callable[[], Blocks] | None = None,
     ) -> SweepResult:
         """Return the result of a sweep, of which `parts` holds what is done already."""
         if part not in parts:
-            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()))
+            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()), layers)
         found = parts[part]
         if isinstance(found, Sweep):
             with progress_bar(what, replay.run.n_steps, self.learner.progress, found.n_done) as bar:
                 found = parts[part] = found.carry_out(bar.update)
         return found
 
-    def _make_sweep(self, replay: Replay, start: State) -> Sweep:
+    def _make_sweep(self, replay: Replay, start: State, layers: Callable[[], Blocks] | None) -> Sweep:
         program = replay.program
         if self.hessian:
             return BackwardSweep(replay, start, program.pullback)
+        if program.is_linear and layers is not None and program.backend.loss.has_layers:
+            return ForwardSweep(replay, start.parameters, compact(program.backend.arrays, layers()))
         if program.is_linear:
             return ForwardSweep(replay, start.parameters)
         return BackwardSweep(replay, start, program.pullback_hessian_free)
@@ -294,6 +307,22 @@ class HyDRA(RunValuator):
     def _report_all(self, results: list[SweepResult]) -> None:
         norms = np.max([result.cotangent_norm for result in results], axis=0)
         self._report(SweepResult(results[0].values, norms, max(result.stopped_at for result in results)))
+
+    def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        is_swept = self.projection is None
+        return (
+            self._sweep_needs(replay, n_questions) if is_swept else super()._memory_needs(replay, n_questions)
+        )
+
+    def _sweep_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        n = min(n_questions, max(map(len, self._chunks(replay, n_questions))))
+        cotangents = _COPIES * n * replay.run.state_bytes
+        cure = "choose a smaller chunk_size"
+        return [
+            replayed_states_need(replay.run),
+            activation_need(replay.program, _PASSES if self.hessian else 1),
+            Need(f"the cotangents of {n} questions", cotangents, cure),
+        ]
 
     def _report(self, result: SweepResult) -> None:
         norms = result.cotangent_norm

@@ -16,6 +16,7 @@ from dataval.curvature.gram import DampedGram
 from dataval.data import Samples
 from dataval.errors import InvalidDataError
 from dataval.files.rows import check_rows_folder
+from dataval.memory_plan import MemoryPlan, Need, available_memory
 from dataval.methods.gradient_index import GradientIndex, Stage, chunks
 from dataval.methods.of_states import StateValuator
 from dataval.objectives.sample_gradients import ObjectiveGradients, SampleGradients
@@ -92,6 +93,7 @@ class IndexedValuator(StateValuator):
         folder = folder_path("folder", self.folder)
         learner = self.learner
         compression = self._compression(stages[0].program, stages[0])
+        _memory_needed(f"{type(self).__name__}.fit", stages, compression, folder is None).check()
         index = GradientIndex(stages, compression, self._gradients_of, learner, folder)
         before = getattr(self, "_index", None)
         if folder is None and before is not None and before.rows.key == index.rows.key:
@@ -135,6 +137,16 @@ class IndexedValuator(StateValuator):
         return compressed_samples(
             gradients, program.backend, state, len(validation), self._index.compression, self.chunk_size
         )
+
+
+def _memory_needed(call: str, stages: list[Stage], compression: Compression, in_memory: bool) -> MemoryPlan:
+    """Return what building an index and asking it take."""
+    program, n = stages[0].program, len(stages[0].program.data)
+    row_bytes = (compression.size + 1) * np.dtype(program.backend.signature.dtype).itemsize
+    smaller = "compress to fewer numbers (dimension, rank)"
+    rows = Need(f"{len(stages)} x {n} compressed gradients", len(stages) * n * row_bytes, "give a folder")
+    moment = Need("the moments of the gradients", 16 * len(stages) * min(n, compression.size) ** 2, smaller)
+    return MemoryPlan.of(call, [rows, moment] if in_memory else [moment], available_memory())
 
 
 def compressed_gradient(

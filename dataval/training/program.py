@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Batches, Linearization
+from dataval.backend.layers import Blocks
 from dataval.backend.second_order import check_second_order
 from dataval.data import Samples
 from dataval.training.config import Training
@@ -197,6 +198,11 @@ class Program:
         """
         through = zip(self.plan.passes(step), self.buffers(state, step), strict=True)
         return self._joined([self.passes.slopes(vectors, state.parameters, b, m) for m, b in through])
+
+    def products(self, blocks: Blocks, state: State, step: int) -> Array:
+        """Return what `slopes` does, ``(K, n)``, along K vectors that are gradients by layer."""
+        through = zip(self.plan.passes(step), self.buffers(state, step), strict=True)
+        return self._joined([self.passes.products(blocks, state.parameters, b, m) for m, b in through])
 
     def cotangent_of(self, parameters_bar: Array, buffers_bar: Array) -> State:
         """Return the cotangent of the last state from the gradients of an objective."""
