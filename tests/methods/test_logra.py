@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.errors import DamagedFileError, InvalidDataError, RunMismatchError
+from dataval.errors import DamagedFileError, InsufficientMemoryError, InvalidDataError, RunMismatchError
 from dataval.methods import gradient_index
 from tests.runs import BATCH_NORM, DROPOUT, TRANSFORMER, N, make_learner, make_samples, trained
 
@@ -192,3 +192,11 @@ def test_a_sample_of_weight_0_is_no_part_of_the_matrix(zoo, model):
     fisher = (rows * weights[:, None]).T @ rows / 24 + 0.1 * np.eye(rows.shape[1])
     expected = rows @ np.linalg.solve(fisher, rows.T) / 24
     np.testing.assert_allclose(method.attribute(*samples), expected, rtol=1e-7, atol=1e-11)
+
+
+def test_an_index_that_can_not_fit_is_refused_with_its_cure(zoo, monkeypatch, tmp_path):
+    learner, samples, run = trained(zoo)
+    monkeypatch.setattr("dataval.methods.indexed.available_memory", lambda: 15_000)
+    with pytest.raises(InsufficientMemoryError, match=r"1 x 20 compressed gradients take .*; give a folder"):
+        dv.LoGra(learner, rank=None).fit(*samples, run=run)
+    dv.LoGra(learner, rank=None, folder=tmp_path).fit(*samples, run=run)
