@@ -1,5 +1,7 @@
 """How costs grow, by counted floating-point operations: no clock is asked."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import dataval as dv  # noqa: E402
+from dataval.errors import SlowPathWarning  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(48, 1, 8, 8)), RNG.integers(0, 3, 48)
@@ -90,6 +93,17 @@ def test_costs_grow_with_the_samples(method, name):
     small, large = (fitted(method, MODELS[name](), n) for n in (24, 48))
     few, many = (flops(lambda m=m: m.score(X[:4], Y[:4])) for m in (small, large))
     assert many <= 2.1 * few
+
+
+def test_going_one_by_one_is_said_once():
+    method = fitted(dv.GraNd, OwnWay())
+    with pytest.warns(SlowPathWarning, match="single samples take a pass back each.*vmap") as said:
+        method.score(X[:4], Y[:4])
+    assert len(said) == 1
+    assert len(str(said[0].message)) < 250
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        method.score(X[:4], Y[:4])
 
 
 def test_costs_grow_with_the_parameters():

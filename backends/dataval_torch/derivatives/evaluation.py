@@ -16,6 +16,7 @@ from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.convolutions import FastConvolutions
 from dataval_torch.derivatives.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
 from dataval_torch.derivatives.gradients import (
+    COST_OF_ROWS,
     FirstThatWorks,
     Named,
     blocked_rows,
@@ -78,6 +79,7 @@ class TorchObjective(Objective):
             vmapped_rows,
             blocked_rows,
             jacobian_rows,
+            cost=COST_OF_ROWS,
             rehearsal=lambda: rehearsal.rows_with_buffers(self._tied_with_buffers),
         )
         self._layers = FirstThatWorks(

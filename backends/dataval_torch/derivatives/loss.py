@@ -14,6 +14,7 @@ from dataval_torch.batches import Batch
 from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.convolutions import FastConvolutions
 from dataval_torch.derivatives.gradients import (
+    COST_OF_ROWS,
     FirstThatWorks,
     Named,
     batched_vjp,
@@ -57,6 +58,7 @@ class TorchLoss(TrainingLoss):
             vmapped_rows,
             blocked_rows,
             jacobian_rows,
+            cost=COST_OF_ROWS,
             rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers, 0)),
         )
         self._layers = FirstThatWorks(
