@@ -34,7 +34,7 @@ __all__ = ["TRAK"]
 
 FloatArray = NDArray[np.float64]
 
-_MEAN_SHARE = 1e-3  # of the mean eigenvalue: the paper has no damping, and fewer numbers than samples
+_MEAN_SHARE = 0.1  # of the mean eigenvalue
 
 
 class TRAK(IndexedValuator):
@@ -78,8 +78,9 @@ class TRAK(IndexedValuator):
     output : {"loss", "margin"}, default "loss"
         What is attributed.
     damping : float, optional
-        :math:`\lambda \ge 0`, in the unit of :math:`\Phi^\top\Phi/N`. By default a thousandth of the mean of
-        its min(k, N) eigenvalues that can be other than 0. 0 is the paper's, for more samples than dimensions.
+        :math:`\lambda \ge 0`, in the unit of :math:`\Phi^\top\Phi/N`. By default a tenth of the mean of
+        its min(k, N) eigenvalues that can be other than 0: with less, the values of one model on few samples
+        predict worse. 0 is the paper's, for many more samples than dimensions.
     leave_one_out : bool, default False
         Take :math:`\Phi^\top\Phi` without the row of sample j, as retraining without it would:
         divide by :math:`1 - \varphi_j^\top(\Phi^\top\Phi + N\lambda I)^{-1}\varphi_j` (Sherman-Morrison), which
