@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -10,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dataval.backend import Array, ObjectiveFunction
+from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
 from dataval.data import Samples
 from dataval.errors import RunMismatchError
 from dataval.memory_plan import Need
 from dataval.methods.of_states import States, StateValuator
-from dataval.objectives.products import gradient_products
+from dataval.objectives.products import EachQuestion, GradientQuestion, MeanQuestion
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
@@ -56,7 +55,8 @@ class TracIn(StateValuator):
     checkpoints : {"epochs", "updates"} or sequence of int, default "epochs"
         ``"epochs"``: the state after an epoch stands for the epoch's updates (TracInCP), in evaluation mode.
         ``"updates"``: every update is taken at its own state, in training mode ("ideal" TracIn), which costs a
-        validation gradient an update. A list of update numbers in 1 ... T: each state stands for the updates
+        validation gradient an update. Of plain SGD, recorded or our own, this is the first-order In-Run Data
+        Shapley value (Wang et al. 2024). A list of update numbers in 1 ... T: each state stands for the updates
         since the one before it, the last one also for those that follow. Of a run of states alone
         (`TrainingRun.from_checkpoints`), "epochs" and the numbers mean its states: then this is TracInCP, the
         sum over the states of :math:`\frac{\eta_i}{b}\langle\nabla F,\nabla\ell_j\rangle`.
@@ -73,6 +73,7 @@ class TracIn(StateValuator):
     ----------
     Pruthi, Liu, Kale & Sundararajan (2020). Estimating training data influence by tracing gradient descent.
     NeurIPS.
+    Wang, Mittal, Song & Jia (2024). Data Shapley in one training run. https://arxiv.org/abs/2406.11011
 
     Examples
     --------
@@ -137,7 +138,7 @@ class TracIn(StateValuator):
 
     def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
-        return np.asarray(self._trace(states, "scoring", _Mean(objective))[0])
+        return np.asarray(self._trace(states, "scoring", MeanQuestion(objective))[0])
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
@@ -148,14 +149,14 @@ class TracIn(StateValuator):
         found = []
         for chunk in self._chunks(states, len(validation)):
             what = f"attributing {chunk[-1] + 1}/{len(validation)}"
-            found.append(self._trace(states, what, _Each(objective, chunk)))
+            found.append(self._trace(states, what, EachQuestion(objective, chunk)))
         return np.concatenate(found)
 
     def _objective(self, states: States, validation: Samples) -> ValidationObjective:
         backend = states.program.backend
         return ValidationObjective(backend, validation, self.objective, self.chunk_size or CHUNK_SIZE)
 
-    def _trace(self, states: States, what: str, question: _Question) -> FloatArray:
+    def _trace(self, states: States, what: str, question: GradientQuestion) -> FloatArray:
         """Return the values for K objectives, shape (K, N)."""
         if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
             return self._trace_updates(states, what, question)
@@ -166,14 +167,14 @@ class TracIn(StateValuator):
                 total = total + shares * question.products(samples, state, mask)
         return np.asarray(total)
 
-    def _trace_updates(self, states: States, what: str, question: _Question) -> FloatArray:
+    def _trace_updates(self, states: States, what: str, question: GradientQuestion) -> FloatArray:
         if not isinstance(states, Replay):
             raise TypeError("checkpoints='updates' needs a recorded run: choose 'epochs' or a list of updates")
         program, plan = states.program, states.program.plan
         total: FloatArray | None = None
         with progress_bar(what, plan.n_steps, self.learner.progress) as bar:
             for step, state in states.forward():
-                slopes = _slopes_at_rates(program, question.gradients(state), state, step)
+                slopes = question.slopes(program, state, step)
                 what = f"the gradient of its loss at update {step} of {plan.n_steps}"
                 check_finite(slopes, plan.batch(step), program.weights, what)
                 total = np.zeros((len(slopes), plan.n_samples)) if total is None else total
@@ -214,66 +215,6 @@ class TracIn(StateValuator):
         size = self.chunk_size or max(1, min(CHUNK_SIZE, _ATTRIBUTE_BYTES // row_bytes))
         for start in range(0, n, size):
             yield np.arange(start, min(n, start + size))
-
-
-class _Question(ABC):
-    """One objective or K of them.
-
-    Parameters
-    ----------
-    objective : ValidationObjective
-    """
-
-    def __init__(self, objective: ValidationObjective) -> None:
-        self._objective = objective
-
-    @abstractmethod
-    def gradients(self, state: State) -> Array:
-        """Return the gradients ``(K, P)``."""
-
-    def products(self, samples: TrainingSamples, state: State, mask: float | FloatArray) -> FloatArray:
-        """Return their inner products with the training samples' gradients, times a mask, ``(K, N)``."""
-        return samples.slopes(mask * samples.numpy(self.gradients(state)))
-
-
-class _Mean(_Question):
-    """The mean over the validation samples."""
-
-    def gradients(self, state: State) -> Array:
-        """Return the gradient ``(1, P)``."""
-        return self._objective.gradient(state)[0][None]
-
-
-class _Each(_Question):
-    """Some of the validation samples, each on its own.
-
-    Parameters
-    ----------
-    objective : ValidationObjective
-    indices : ndarray of int64
-    """
-
-    def __init__(self, objective: ValidationObjective, indices: NDArray[np.int64]) -> None:
-        super().__init__(objective)
-        self._indices = indices
-
-    def gradients(self, state: State) -> Array:
-        """Return the gradients ``(K, P)``."""
-        return self._objective.gradients(state, self._indices)[0]
-
-    def products(self, samples: TrainingSamples, state: State, mask: float | FloatArray) -> FloatArray:
-        """Multiply layer by layer where all parameters count alike."""
-        if isinstance(mask, float) and mask == 1.0:
-            return gradient_products(samples, self._objective, state, self._indices)
-        return super().products(samples, state, mask)
-
-
-def _slopes_at_rates(program: Program, gradients: Array, state: State, step: int) -> FloatArray:
-    """Return the slopes ``(K, n)`` along gradients, times the learning rates of an update."""
-    rates = program.update.spread(program.plan.hyperparameters.learning_rates[step])
-    factor, along = (rates, gradients) if isinstance(rates, float) else (1.0, rates * gradients)
-    slopes = program.backend.arrays.to_numpy(program.slopes(along, state, step)).astype(np.float64)
-    return np.asarray(factor * slopes)
 
 
 def _parts(plan: Plan, sizes: NDArray[np.int64], start: int, stop: int) -> Iterator[Part]:
