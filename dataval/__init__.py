@@ -24,15 +24,20 @@ if TYPE_CHECKING:
     from dataval.evaluation.compare import compare
     from dataval.methods.area_under_margin import AreaUnderMargin
     from dataval.methods.base import DataValuator
+    from dataval.methods.bm25 import BM25
     from dataval.methods.el2n import EL2N
     from dataval.methods.forgetting_events import ForgettingEvents
+    from dataval.methods.grad_dot import GradCos, GradDot
     from dataval.methods.grand import GraNd
     from dataval.methods.hydra import HyDRA
     from dataval.methods.influence import InfluenceFunction
+    from dataval.methods.input_similarity import InputSimilarity
     from dataval.methods.leave_one_out import LeaveOneOut
+    from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
     from dataval.methods.random_values import RandomValues
     from dataval.methods.tracin import TracIn
+    from dataval.methods.trak import TRAK
     from dataval.training.checkpoints import Checkpoints
     from dataval.training.config import Training
     from dataval.training.learner import Learner
@@ -50,10 +55,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BM25",
     "EKFAC",
     "EL2N",
     "KFAC",
     "SGD",
+    "TRAK",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -69,12 +76,16 @@ __all__ = [
     "ExponentialSchedule",
     "ForgettingEvents",
     "GraNd",
+    "GradCos",
+    "GradDot",
     "HyDRA",
     "InfluenceFunction",
+    "InputSimilarity",
     "Learner",
     "LeaveOneOut",
     "LinearSchedule",
     "Lion",
+    "LoGra",
     "MeanLoss",
     "MeanSquaredError",
     "NAdam",
@@ -104,14 +115,20 @@ _HOMES = {
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
+        "BM25",
         "EL2N",
+        "TRAK",
         "AreaUnderMargin",
         "DataValuator",
         "ForgettingEvents",
         "GraNd",
+        "GradCos",
+        "GradDot",
         "HyDRA",
         "InfluenceFunction",
+        "InputSimilarity",
         "LeaveOneOut",
+        "LoGra",
         "MeanLoss",
         "RandomValues",
         "TracIn",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,19 @@ from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
 from dataval.errors import ChaoticTrainingWarning
-from dataval.memory_plan import Need
+from dataval.memory_plan import MemoryPlan, Need
 from dataval.methods.groups import Groups
 from dataval.methods.of_run import RunValuator
+from dataval.methods.sketch import ProbeKind, Sketch, check_directions, check_projection, make_probes
 from dataval.methods.unfinished import Unfinished
+from dataval.objectives.utility import SampleObjectives
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
 from dataval.training.memory import activation_need, replayed_states_need
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
+from dataval.training.run import TrainingRun
 from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
 from dataval.training.token_sweep import token_values
 
@@ -69,6 +72,23 @@ class HyDRA(RunValuator):
     chunk_size : int, optional
         Number of validation samples handled at a time; chosen from the model's size by default. Doesn't
         change the values.
+    projection : int or ndarray, shape (k, P), optional
+        Answer questions that come later: `fit` pulls k probes :math:`r_i` back through the run, at the cost of
+        one `attribute` of k samples, and keeps the k x N numbers
+        :math:`\langle r_i,\mathrm d\theta_T/\mathrm dw_j\rangle`, the paper's forward form under a
+        projection. `score` and `attribute` are then products with these, and walk through no update. By
+        default every question is a sweep of its own, and exact. An array holds directions in the parameters:
+        values are exact for gradients in their span, and what lies outside is left out.
+    probes : {"random", "gradients"}, default "random"
+        What a number of probes is of. ``"random"``: independent signs, with
+        :math:`\mathrm{value}_j = -\frac1k\sum_i\langle r_i,\nabla F\rangle\langle r_i,
+        \mathrm d\theta_T/\mathrm dw_j\rangle`, unbiased, with a standard deviation of about
+        :math:`\lVert\nabla F\rVert\lVert\mathrm d\theta_T/\mathrm dw_j\rVert/\sqrt k`, often larger than the
+        value. ``"gradients"``: the leading principal directions of training samples' gradients at the final
+        state, of 4 k samples; exact in their span, which holds most of a gradient for far fewer probes. What
+        flows through buffers (batch normalisation's statistics) is then left out.
+    seed : int, default 0
+        Draws the probes.
 
     Attributes
     ----------
@@ -76,7 +96,9 @@ class HyDRA(RunValuator):
     diagnostics_ : dict
         ``"cotangent_norm"``: norm of the parameters' cotangent before every update and after the last, shape
         ``(T + 1,)`` (after `attribute`: the largest over the samples). ``"growth"``: its maximum relative to
-        the last entry, where the sweep starts.
+        the last entry, where the sweep starts. With a `projection`, these are of the probes, and a question
+        adds ``"standard_error"`` of every value (random probes), or ``"captured"``, the share of a gradient's
+        squared norm that lies in the span, shape ``(1,)`` or ``(n_val,)``.
 
     References
     ----------
@@ -97,11 +119,28 @@ class HyDRA(RunValuator):
         hessian: bool = False,
         objective: ObjectiveFunction | None = None,
         chunk_size: int | None = None,
+        projection: int | NDArray[Any] | None = None,
+        probes: ProbeKind = "random",
+        seed: int = 0,
     ) -> None:
         self.learner = learner
         self.hessian = hessian
         self.objective = objective
         self.chunk_size = chunk_size
+        self.projection = projection
+        self.probes = probes
+        self.seed = seed
+
+    @framework_settings()
+    def fit(self, X: Any, y: Any = None, *, run: TrainingRun | None = None) -> Self:
+        """Train the learner and record the run, or adopt a run; with a `projection`, pull the probes back.
+
+        As `RunValuator.fit`. Ctrl-C keeps the probes that are done for the next call with the same run.
+        """
+        super().fit(X, y, run=run)
+        if self.projection is not None:
+            self._sketch = self._sketched(self._replay)
+        return self
 
     @framework_settings()
     def score_tokens(self, X: Any, y: Any = None) -> NDArray[np.float64]:
@@ -144,6 +183,10 @@ class HyDRA(RunValuator):
 
     def _prepare(self, program: Program) -> None:
         self._unfinished = Unfinished()
+        check_projection(self.projection, self.probes)
+        whole_number("seed", self.seed, minimum=0)
+        if isinstance(self.projection, np.ndarray):
+            check_directions(self.projection, program.backend.signature.n_parameters)
         if self.chunk_size is not None:
             whole_number("chunk_size", self.chunk_size, minimum=1)
         if not (optimizer := program.training.optimizer).differentiable:
@@ -156,7 +199,37 @@ class HyDRA(RunValuator):
         if flag("hessian", self.hessian):
             program.check_second_order()
 
+    def _sketched(self, replay: Replay) -> Sketch:
+        """Return the values for each probe, going on where an interrupted call on the same run stopped."""
+        probes = make_probes(replay.program, replay.final, self.projection, self.probes, self.seed)
+        question = id(replay.run), self.hessian, id(self.projection), self.probes, self.seed, self.chunk_size
+        n_bytes = 8 * len(probes) * replay.run.n_samples
+        need = Need(f"a sketch of {len(probes)} probes", n_bytes, "choose a smaller projection")
+        needs = [need, *self._sweep_needs(replay, len(probes))]
+        MemoryPlan.of("HyDRA.fit", needs, replay.program.backend.free_bytes).check()
+        self._sketching: Unfinished = getattr(self, "_sketching", None) or Unfinished()
+        with self._sketching.going_on(lambda: question) as parts:
+            results = [
+                self._sweep(
+                    replay,
+                    parts,
+                    int(chunk[0]),
+                    f"sketching {chunk[-1] + 1}/{len(probes)}",
+                    partial(probes.cotangents, replay.program, chunk),
+                )
+                for chunk in self._chunks(replay, len(probes))
+            ]
+        self._report_all(results)
+        return Sketch(probes, np.concatenate([result.values for result in results]), self.diagnostics_)
+
+    def _from_sketch(self, replay: Replay, gradients: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
+        values, self.diagnostics_ = self._sketch.answer(replay.program.backend.arrays, gradients)
+        return values
+
     def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
+        if self.projection is not None:
+            gradient = self._objective(replay, validation).gradient(replay.final)
+            return np.asarray(self._from_sketch(replay, [gradient])[0])
         with self._unfinished.going_on(partial(self._asked, replay, validation, "score")) as parts:
             objective = self._objective(replay, validation)
             result = self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
@@ -164,16 +237,19 @@ class HyDRA(RunValuator):
         return result.values
 
     def _attribute(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
-        result = self._of_each(replay, validation, None)
-        self._report(result)
-        return result.values
+        if self.projection is not None:
+            objective = self._objective(replay, validation)
+            SampleObjectives(objective)  # refuses a single number
+            chunks = self._chunks(replay, len(validation))
+            return self._from_sketch(replay, (objective.gradients(replay.final, chunk) for chunk in chunks))
+        return self._of_each(replay, validation, None)
 
     def _attribute_groups(self, replay: Replay, validation: Samples, groups: Groups) -> NDArray[np.float64]:
-        result = self._of_each(replay, validation, groups)
-        self._report(result)
-        return result.values
+        if self.projection is not None:
+            return super()._attribute_groups(replay, validation, groups)
+        return self._of_each(replay, validation, groups)
 
-    def _of_each(self, replay: Replay, validation: Samples, groups: Groups | None) -> SweepResult:
+    def _of_each(self, replay: Replay, validation: Samples, groups: Groups | None) -> NDArray[np.float64]:
         """Return what sweeps find for every validation sample, or for every group of them."""
         n, key = (len(validation), None) if groups is None else (len(groups), groups.key())
         asked = partial(self._asked, replay, validation, "attribute", self.chunk_size, key)
@@ -193,9 +269,8 @@ class HyDRA(RunValuator):
                 )
                 for chunk in self._chunks(replay, n)
             ]
-        norms = np.max([result.cotangent_norm for result in results], axis=0)
-        values = np.concatenate([result.values for result in results])
-        return SweepResult(values, norms, max(result.stopped_at for result in results))
+        self._report_all(results)
+        return np.concatenate([result.values for result in results])
 
     def _asked(self, replay: Replay, validation: Samples, *what: Hashable) -> Hashable:
         """Return what tells a question from others: another run, other samples, another objective."""
@@ -240,7 +315,17 @@ class HyDRA(RunValuator):
         for start in range(0, n, size):
             yield np.arange(start, min(n, start + size))
 
+    def _report_all(self, results: list[SweepResult]) -> None:
+        norms = np.max([result.cotangent_norm for result in results], axis=0)
+        self._report(SweepResult(results[0].values, norms, max(result.stopped_at for result in results)))
+
     def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        is_swept = self.projection is None
+        return (
+            self._sweep_needs(replay, n_questions) if is_swept else super()._memory_needs(replay, n_questions)
+        )
+
+    def _sweep_needs(self, replay: Replay, n_questions: int) -> list[Need]:
         n = min(n_questions, max(map(len, self._chunks(replay, n_questions))))
         cotangents = _COPIES * n * replay.run.state_bytes
         cure = "choose a smaller chunk_size"

@@ -22,6 +22,12 @@ METHODS = {
     "influence_lissa": lambda one: dv.InfluenceFunction(one, solver="lissa", damping=1.0),
     "influence_arnoldi": lambda one: dv.InfluenceFunction(one, solver="arnoldi", damping=1.0),
     "influence_identity": lambda one: dv.InfluenceFunction(one, solver="identity"),
+    "hydra_projected": lambda one: dv.HyDRA(one, projection=3),
+    "grad_dot": dv.GradDot,
+    "grad_cos": dv.GradCos,
+    "grad_dot_projected": lambda one: dv.GradDot(one, dimension=3),
+    "trak": dv.TRAK,
+    "logra": dv.LoGra,
 }
 
 

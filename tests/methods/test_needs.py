@@ -11,7 +11,7 @@ from dataval.methods.of_states import StateValuator
 from tests.runs import N, make_learner, make_samples
 
 OF_RUN = (dv.HyDRA, dv.MeanLoss, dv.AreaUnderMargin, dv.ForgettingEvents)
-OF_STATES = (dv.InfluenceFunction, dv.TracIn, dv.GraNd, dv.EL2N)
+OF_STATES = (dv.InfluenceFunction, dv.TracIn, dv.GraNd, dv.EL2N, dv.GradDot, dv.GradCos, dv.LoGra, dv.TRAK)
 
 
 def test_random_values_need_no_learner(monkeypatch):
@@ -114,6 +114,16 @@ def test_a_run_that_is_none(zoo):
             "normalize must be False, True, 'theta' or 'loss'",
         ),
         (lambda learner: dv.InfluenceFunction(learner, solver=3), "solver must be a name"),
+        (lambda learner: dv.HyDRA(learner, projection=True), "projection must be a whole number"),
+        (lambda learner: dv.GradDot(learner, dimension=0), "dimension must be at least 1"),
+        (lambda learner: dv.LoGra(learner, rank=1.5), "rank must be a whole number from 1"),
+        (lambda learner: dv.LoGra(learner, projection="svd"), "projection must be 'random' or 'pca'"),
+        (lambda learner: dv.LoGra(learner, damping=-1), "damping must be at least 0"),
+        (lambda learner: dv.TRAK(learner, dimension="many"), "dimension must be a whole number from 1"),
+        (lambda learner: dv.TRAK(learner, output="logit"), "output must be 'loss' or 'margin'"),
+        (lambda learner: dv.TRAK(learner, seeds=3), r"pass \[3\] for this one seed"),
+        (lambda learner: dv.TRAK(learner, checkpoints=[99]), r"checkpoints\[0\] must be"),
+        (lambda learner: dv.TRAK(learner, leave_one_out=1), "leave_one_out must be True or False"),
         (lambda learner: dv.HyDRA(learner, objective="mse"), r"objective must be a function .*got 'mse'"),
         (lambda learner: dv.LeaveOneOut(learner, objective=3), "objective must be a function .*got 3"),
         (lambda learner: dv.LeaveOneOut(learner, utility="acuracy"), "unknown utility 'acuracy'"),

@@ -18,6 +18,11 @@ METHODS = {
     "leave-one-out": lambda learner: dv.LeaveOneOut(learner, indices=[0, 3]),
     "mean loss": dv.MeanLoss,
     "random": dv.RandomValues,
+    "hydra, projected": lambda learner: dv.HyDRA(learner, projection=5),
+    "logra": dv.LoGra,
+    "trak": lambda learner: dv.TRAK(learner, dimension=8),
+    "grad dot": dv.GradDot,
+    "input similarity": dv.InputSimilarity,
 }
 
 

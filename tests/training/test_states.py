@@ -60,6 +60,9 @@ def test_states_of_a_run_give_its_values(zoo, model):
         lambda learner: dv.InfluenceFunction(learner, solver="identity"),
         lambda learner: dv.GraNd(learner, epoch=2),
         dv.EL2N,
+        dv.GradDot,
+        dv.LoGra,
+        lambda learner: dv.TRAK(learner, dimension=16, checkpoints="epochs"),
     ):
         expected = make(case.learner).fit(*case.samples, run=case.run).score(*case.validation)
         found = make(case.learner).fit(*case.samples, run=adopted).score(*case.validation)

@@ -12,6 +12,7 @@ from tests.fuzz import values as v
 from tests.fuzz.calls.call import (
     DATA,
     OBJECTS,
+    PLACE,
     Call,
     X,
     Y,
@@ -19,6 +20,15 @@ from tests.fuzz.calls.call import (
     run,
 )
 from tests.fuzz.values import but
+
+TOKENS = np.arange(5 * len(X)).reshape(len(X), 5) % 7
+OF_AN_INDEX = {
+    "objective": v.NO_FUNCTION,
+    "seed": v.NO_WHOLE,
+    "folder": v.NO_FOLDER,
+    "chunk_size": v.NO_COUNT,
+}
+NO_PROJECTION = v.NO_COUNT | {"an axis too few": np.ones(3), "too short": np.ones((1, 2))}
 
 
 def scored(method: type, **options: Any) -> Callable[..., object]:
@@ -58,6 +68,10 @@ OF_LEARNERS = (
     dv.HyDRA,
     dv.InfluenceFunction,
     dv.TracIn,
+    dv.TRAK,
+    dv.LoGra,
+    dv.GradDot,
+    dv.GradCos,
     dv.EL2N,
     dv.GraNd,
     dv.MeanLoss,
@@ -132,6 +146,9 @@ METHODS = {
             "hessian": v.NO_FLAG,
             "objective": v.NO_FUNCTION,
             "chunk_size": v.NO_COUNT,
+            "projection": NO_PROJECTION,
+            "probes": v.NO_NAME | {"None": None},
+            "seed": v.NO_WHOLE,
         },
     ),
     "InfluenceFunction": Call(
@@ -154,6 +171,55 @@ METHODS = {
             | {"nothing": [], "negative": [-1], "out of range": [99], "fractions": [0.5], "None": None},
             "objective": v.NO_FUNCTION,
             "chunk_size": v.NO_COUNT,
+        },
+    ),
+    "LoGra": Call(
+        scored(dv.LoGra),
+        {},
+        {
+            "rank": v.NO_COUNT,
+            "projection": v.NO_NAME | {"None": None},
+            "damping": v.NO_NUMBER | {"below 0": -1},
+            **OF_AN_INDEX,
+        },
+        PLACE,
+    ),
+    "TRAK": Call(
+        scored(dv.TRAK),
+        {},
+        {
+            "dimension": v.NO_COUNT,
+            "projection": v.NO_NAME | {"None": None},
+            "seeds": v.NO_SEEDS,
+            "checkpoints": v.NO_NAME
+            | {"nothing": [], "negative": [-1], "out of range": [99], "fractions": [0.5], "None": None},
+            "output": v.NO_NAME | {"None": None},
+            "damping": v.NO_NUMBER | {"below 0": -1},
+            "leave_one_out": v.NO_FLAG,
+            **OF_AN_INDEX,
+        },
+        PLACE,
+    ),
+    "GradDot": Call(scored(dv.GradDot, dimension=4), {}, {"dimension": v.NO_COUNT, **OF_AN_INDEX}, PLACE),
+    "GradCos": Call(scored(dv.GradCos, dimension=4), {}, {"dimension": v.NO_COUNT, **OF_AN_INDEX}, PLACE),
+    "BM25": Call(
+        lambda **a: dv.BM25(**{"k1": 1.0} | a).fit(TOKENS, Y).score(TOKENS, Y),
+        {},
+        {
+            "k1": v.NO_NUMBER | {"below 0": -1},
+            "b": v.NO_SHARE,
+            "tokens": v.NO_NAME,
+            "ignore": v.NO_NAME | {"None": None, "fractions": [0.5]},
+            "signed": v.NO_FLAG,
+        },
+    ),
+    "InputSimilarity": Call(
+        lambda **a: dv.InputSimilarity(**a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "metric": v.NO_NAME | {"None": None},
+            "features": v.NO_FUNCTION,
+            "signed": v.NO_FLAG,
         },
     ),
     "EL2N": Call(scored(dv.EL2N), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
