@@ -29,9 +29,12 @@ def activate(function: Callable[..., Tensor], x: Any, *args: Any, **kwargs: Any)
     is_free = isinstance(x, Tensor) and x.is_floating_point() and x.requires_grad
     if not is_free or kwargs.pop("inplace", False) or "out" in kwargs or any(arg is True for arg in args):
         return None
-    chosen = partial(function, *args, **kwargs) if not args else lambda t: function(t, *args, **kwargs)
-    derivatives = _OWN.get(function) if not (args or kwargs) else None
-    if function is functional.gelu and kwargs.get("approximate", "none") == "none" and not args:
+
+    def chosen(of: Tensor) -> Tensor:
+        return function(of, *args, **kwargs)
+
+    derivatives = None if args or kwargs else _OWN.get(function)
+    if function is functional.gelu and kwargs.get("approximate", "none") == "none":
         derivatives = _gelu
     found: Tensor = _Activation.apply(x, chosen, derivatives or partial(_by_autograd, chosen))  # type: ignore[no-untyped-call]
     return found

@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from dataval_torch.derivatives.fast_layers import FastLayers, TwiceDifferentiable
 from dataval_torch.derivatives.gradients import batched_vjp
+from dataval_torch.derivatives.slopes import load_forward_mode
+
+load_forward_mode()  # which warns at its first use
 
 ACTIVATIONS = {
     "relu": functional.relu,
