@@ -30,7 +30,7 @@ def interrupt(monkeypatch):
 
             return wrapped
 
-        for name in ("pullback", "slopes"):
+        for name in ("pullback", "pullback_hessian_free", "slopes", "products"):
             monkeypatch.setattr(Program, name, wrap(getattr(Program, name)))
         return calls
 
