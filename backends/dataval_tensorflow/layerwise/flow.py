@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-__all__ = ["PRODUCTS", "TRANSPARENT", "Flow", "Meeting", "is_lookup"]
+__all__ = ["PRODUCTS", "TRANSPARENT", "Flow", "Meeting", "is_copy", "is_lookup"]
 
 PRODUCTS = {
     "BatchMatMul",
@@ -78,15 +78,15 @@ class Flow:
     batch : iterable of Tensor
         What differs between samples, and what random numbers come from.
     shared : set of int
-        Which of the products and lookups in which a parameter meets constants are the same for all samples, by
-        number.
+        Which of the products, lookups and copies in which a parameter meets constants are the same for all
+        samples, by number.
 
     Attributes
     ----------
     meetings : list of Meeting
         In the order of the operations.
     with_constants : dict of str to int
-        The number of each product or lookup in which a parameter meets constants, by its output's name.
+        The number of each product, lookup or copy in which a parameter meets constants, by its output's name.
     """
 
     def __init__(
@@ -151,11 +151,10 @@ class Flow:
                 self._entrywise.update(outputs)
 
     def _is_by_sample(self, op: tf.Operation, fixed: list[int]) -> bool:
-        """Whether parameters meet constants (positions, first states) among which those of each sample are."""
-        if len(fixed) != 1 or not (is_lookup(op) or op.type in PRODUCTS):
+        """Whether parameters meet constants (positions, first states), or are copied, for each sample."""
+        if len(fixed) != 1 or not (is_lookup(op) or is_copy(op) or op.type in PRODUCTS):
             return False
-        other = op.inputs[1 - fixed[0]]
-        if other.name in self._fixed or not other.shape.rank:
+        if not op.inputs[1 - fixed[0]].shape.rank:
             return False
         number = len(self.with_constants)
         self.with_constants[op.outputs[0].name] = number
@@ -176,6 +175,14 @@ def is_lookup(op: tf.Operation) -> bool:
         return False
     axis = tf.get_static_value(op.inputs[2]) if op.type == "GatherV2" else 0
     return axis is not None and int(axis) == 0 and not _batch_dims(op)
+
+
+def is_copy(op: tf.Operation) -> bool:
+    """Whether an operation repeats something along axes of length 1."""
+    if op.type == "BroadcastTo":
+        return True
+    shapes = op.inputs[0].shape, op.outputs[0].shape
+    return op.type == "Tile" and all(old in {1, new} for old, new in zip(*shapes, strict=True))
 
 
 def _batch_dims(op: tf.Operation) -> int:

@@ -7,8 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dataval_tensorflow.layerwise.flow import PRODUCTS, TRANSPARENT, Flow, Meeting, is_lookup
-from dataval_tensorflow.layerwise.patches import Geometry
+from dataval_tensorflow.layerwise.flow import PRODUCTS, TRANSPARENT, Flow, Meeting, is_copy, is_lookup
 from dataval_tensorflow.layerwise.uses import (
     ConvolutionUse,
     ElementwiseUse,
@@ -17,6 +16,7 @@ from dataval_tensorflow.layerwise.uses import (
     ProductUse,
     Use,
 )
+from dataval_tensorflow.model.patches import Geometry
 
 __all__ = ["product_before", "recognised"]
 
@@ -36,7 +36,7 @@ def recognised(meeting: Meeting) -> Use | None:
 
 def product_before(use: ElementwiseUse, flow: Flow) -> LinearUse | None:
     """Return the product that a parameter is a bias of; None where it isn't one."""
-    if use.factor is not None or use.channels_first:
+    if use.factor is not None or use.channels_first or is_copy(use.op):
         return None
     n_outputs = use.parameter.shape.num_elements()
     if [length for length in use.parameter.shape if length != 1] != _suffix(use.output, n_outputs):
@@ -153,6 +153,8 @@ def _elementwise(op: tf.Operation, index: int) -> ElementwiseUse | None:
     factor: Any
     match op.type:
         case "Add" | "AddV2":
+            factor = None
+        case _ if is_copy(op):
             factor = None
         case "BiasAdd" if index == 1:
             first = op.get_attr("data_format").decode().startswith("NC")

@@ -9,7 +9,7 @@ from typing import Literal
 import tensorflow as tf
 
 from dataval_tensorflow.layerwise.arrangement import Arrangement
-from dataval_tensorflow.layerwise.patches import Geometry
+from dataval_tensorflow.model.patches import Geometry
 from dataval_tensorflow.products import einsum
 
 __all__ = ["ConvolutionUse", "ElementwiseUse", "LookupUse", "ProductUse", "Use"]

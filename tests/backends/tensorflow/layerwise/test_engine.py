@@ -67,6 +67,11 @@ def convolutions_2d():
     return sequential((8, 8, 2), first, layers.Conv2D(2, 2, dilation_rate=(2, 1), **D))
 
 
+def grouped():
+    parts = [layers.Conv2D(4, 2, groups=2, dilation_rate=2, **D), layers.Conv2D(2, 3, groups=2, strides=2, **D)]
+    return sequential((7, 7, 4), *parts)
+
+
 def convolution_3d():
     return sequential((4, 4, 3, 2), layers.Conv3D(3, 2, padding="same", strides=2, **D))
 
@@ -141,6 +146,18 @@ def otherwise():
     return FunctionModel(lambda v, x: tf.maximum(tf.tanh(x @ v[0] + v[1]), v[0][0]) @ v[2], variables)
 
 
+def copied():
+    """A token that is put in front of each sequence, and positions that are added to all."""
+    rng = np.random.default_rng(0)
+    variables = [tf.Variable(rng.normal(size=shape)) for shape in [(1, 1, 6), (5, 6), (30, 3)]]
+
+    def forward(v, x):
+        first = tf.broadcast_to(v[0], (x.shape[0], 1, 6))
+        return tf.reshape(tf.tanh(tf.concat([first, x], axis=1) + v[1]), (x.shape[0], 30)) @ v[2]
+
+    return FunctionModel(forward, variables)
+
+
 def vectors(*shape):
     return np.random.default_rng(1).normal(size=(N, *shape))
 
@@ -158,6 +175,7 @@ MODELS = {
     einsum: (vectors(4, 6), [LINEAR] * 2 + [SCALE]),
     convolutions_1d: (vectors(8, 2), [LINEAR] * 3),
     convolutions_2d: (vectors(8, 8, 2), [LINEAR] * 3),
+    grouped: (vectors(7, 7, 4), [LINEAR] * 3),
     convolution_3d: (vectors(4, 4, 3, 2), [LINEAR] * 2),
     depthwise: (vectors(5, 5, 2), [LINEAR] * 4),
     embedding: (tokens(), [LINEAR, LOOKUP]),
@@ -166,6 +184,7 @@ MODELS = {
     shared: (vectors(6), [LINEAR] * 2),
     tied: (tokens(), [LINEAR, TIED]),
     computed: (vectors(4, 6), [LINEAR] + [PLAIN] * 2),
+    copied: (vectors(4, 6), [LINEAR] + [SCALE] * 2),
     otherwise: (vectors(6), [LINEAR] * 2 + [PLAIN]),
 }
 

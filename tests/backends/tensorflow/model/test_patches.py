@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dataval_tensorflow.layerwise.patches import Geometry
+from dataval_tensorflow.model.patches import Geometry
 from tests.backends.support import assert_near
 
 CASES = {
