@@ -13,6 +13,7 @@ __all__ = [
     "DamagedFileError",
     "DamagedFileWarning",
     "IgnoredSettingWarning",
+    "InsufficientMemoryError",
     "InvalidDataError",
     "InvalidModelError",
     "NotTwiceDifferentiableError",
@@ -44,6 +45,10 @@ class InvalidModelError(ValueError):
 
 class NotTwiceDifferentiableError(RuntimeError):
     """A layer has no second derivative, so exact hypergradients don't exist through it."""
+
+
+class InsufficientMemoryError(MemoryError):
+    """A call would take more memory than there is; the message names what takes it, and what to do."""
 
 
 class BackendNotFoundError(ImportError):

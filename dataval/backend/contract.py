@@ -38,21 +38,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.arrays import Array, Arrays
-from dataval.backend.layers import LayerGradients, plain_gradients, slopes_along
+from dataval.backend.layers import LayerGradients, compact, gradient_of, plain_gradients, slopes_along
 from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
 from dataval.checks import described
 from dataval.data import Data, Samples
+from dataval.memory_plan import available_memory
 
 __all__ = [
     "Backend",
     "Batches",
+    "FirstOrder",
     "Linearization",
     "Objective",
     "ObjectiveFunction",
@@ -139,6 +142,22 @@ class Linearization:
         return self._gradient
 
 
+@dataclass(frozen=True)
+class FirstOrder:
+    """The gradient of a weighted batch loss, and the slopes of its samples from the same pass.
+
+    Attributes
+    ----------
+    gradient : array, shape (P,)
+        ``sum_j weights_j * grad loss_j``.
+    slopes : callable
+        Takes vectors ``(P,)`` or ``(K, P)`` and returns ``<vector, grad loss_j>``, ``(n,)`` or ``(K, n)``.
+    """
+
+    gradient: Array
+    slopes: Callable[[Array], Array]
+
+
 class TrainingLoss(ABC):
     """The per-sample losses of a batch in training mode, and their derivatives.
 
@@ -200,6 +219,19 @@ class TrainingLoss(ABC):
         What no layer is known for is `PlainGradients`, by default everything.
         """
         return plain_gradients(self.rows(parameters, buffers, batch, seed))
+
+    def first_order(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
+    ) -> FirstOrder:
+        """Return the weighted loss's gradient, and the slopes along vectors that may depend on it.
+
+        Where layers are known, one pass serves both.
+        """
+        if not self.has_layers:
+            gradient = self.gradient(parameters, buffers, batch, weights, seed)[1]
+            return FirstOrder(gradient, lambda vectors: self.slopes(parameters, buffers, batch, vectors, seed))
+        blocks = compact(self.arrays, self.layer_gradients(parameters, buffers, batch, seed))
+        return FirstOrder(gradient_of(self.arrays, blocks, weights), partial(slopes_along, self.arrays, blocks))
 
     def losses(self, parameters: Array, buffers: Array, batch: Any, seed: int) -> Array:
         """Return the losses ``(n,)``."""
@@ -490,6 +522,11 @@ class Backend(ABC):
     def blame(self, batch: Any) -> str | None:
         """Name what has no exact second derivative: "the layer 'act' (Clamp)"; None if it isn't found."""
         return None
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Memory that is free where the backend's arrays are; None where it can't be known."""
+        return available_memory()
 
     @property
     def activation_bytes(self) -> int:

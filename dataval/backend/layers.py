@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from dataval.backend.arrays import Array, Arrays
 
 __all__ = [
+    "Blocks",
     "LayerGradients",
     "LinearGradients",
     "LookupGradients",
     "PlainGradients",
     "TiedGradients",
+    "compact",
     "gradient_of",
     "inner_products",
     "plain_gradients",
@@ -87,8 +89,12 @@ class LayerGradients(ABC):
 
     def inner(self, arrays: Arrays, other: LayerGradients) -> Array:
         """Return the inner products ``(n, m)`` with the gradients of m other samples in the same layer."""
-        pairs = zip(self.pieces(arrays), other.pieces(arrays), strict=True)
-        return _sum(arrays.outer(mine, theirs) for (_, mine), (_, theirs) in pairs)
+        size = sum(size for _, size in self.spans)
+        mine = [self.part(rows) for rows in _parts(len(self), size)]
+        theirs = [other.part(rows) for rows in _parts(len(other), size)]
+        return _stacked(
+            arrays, [arrays.concatenate([_by_pieces(arrays, one, two) for two in theirs]) for one in mine]
+        )
 
     def squared_norms(self, arrays: Arrays) -> Array:
         """Return the squared norms ``(n,)``."""
@@ -155,8 +161,16 @@ class LinearGradients(LayerGradients):
             found.append((self.bias, arrays.reshape(rows, (len(self), -1))))
         return found
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the products take less room than what they are formed from."""
+        n_positions, _, n_outputs, n_inputs = self.shape
+        return n_positions > 1 and n_positions * (n_outputs + n_inputs) > n_outputs * n_inputs
+
     def total(self, arrays: Arrays, weights: Array) -> list[Piece]:
         """Add up over samples and positions in one product."""
+        if self.is_long:
+            return [(start, arrays.einsum("jp,j->p", rows, weights)) for start, rows in self.pieces(arrays)]
         weighted = self.outputs * arrays.reshape(weights, (-1, 1, 1, 1))
         found = []
         if self.weight is not None:
@@ -169,7 +183,8 @@ class LinearGradients(LayerGradients):
     def slopes(self, arrays: Arrays, vectors: Array) -> Array:
         """Move the inputs along a vector, where that takes less than forming the products."""
         n_positions, n_groups, n_outputs, n_inputs = self.shape
-        if self.weight is None or (int(vectors.shape[0]) > 1 and n_positions > 1):
+        many = int(vectors.shape[0]) > 1
+        if self.weight is None or self.is_long or (many and n_positions > 1):
             return super().slopes(arrays, vectors)
         (start, size), sizes = self.spans[0], {"g": n_groups, "o": n_outputs, "i": n_inputs}
         along = arrays.reshape(vectors[:, start : start + size], (-1, *(sizes[axis] for axis in self.order)))
@@ -365,11 +380,23 @@ class TiedGradients(LayerGradients):
 
 
 Blocks = Sequence[LayerGradients]
+"""The gradients of samples in all parameters."""
 
 
 def plain_gradients(rows: Array) -> list[LayerGradients]:
     """Return gradients ``(n, P)`` as those of one layer that nothing is known of."""
     return [PlainGradients("the model", rows, 0)]
+
+
+def compact(arrays: Arrays, blocks: Blocks) -> list[LayerGradients]:
+    """Return blocks whose products are formed where these take less room: for several sums or slopes."""
+    found: list[LayerGradients] = []
+    for block in blocks:
+        if isinstance(block, LinearGradients) and block.is_long:
+            found += [PlainGradients(block.name, rows, start) for start, rows in block.pieces(arrays)]
+        else:
+            found.append(block)
+    return found
 
 
 def rows_of(arrays: Arrays, blocks: Blocks) -> Array:
@@ -397,6 +424,11 @@ def inner_products(arrays: Arrays, left: Blocks, right: Blocks) -> Array:
 def squared_norms_of(arrays: Arrays, blocks: Blocks) -> Array:
     """Return the squared norms of the samples' gradients, ``(n,)``."""
     return _sum(block.squared_norms(arrays) for block in blocks)
+
+
+def _by_pieces(arrays: Arrays, left: LayerGradients, right: LayerGradients) -> Array:
+    pairs = zip(left.pieces(arrays), right.pieces(arrays), strict=True)
+    return _sum(arrays.outer(mine, theirs) for (_, mine), (_, theirs) in pairs)
 
 
 def _joined(arrays: Arrays, pieces: Sequence[Piece]) -> Array:

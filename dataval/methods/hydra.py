@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, ObjectiveFunction
+from dataval.backend.layers import Blocks, compact
 from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
 from dataval.errors import ChaoticTrainingWarning
+from dataval.memory_plan import Need
 from dataval.methods.of_run import RunValuator
 from dataval.methods.unfinished import Unfinished
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
+from dataval.training.memory import activation_need, replayed_states_need
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
@@ -29,6 +32,8 @@ __all__ = ["HyDRA"]
 
 _CHAOS = 1e3
 _ATTRIBUTE_BYTES = 2**28
+_COPIES = 4  # of a cotangent, while it is pulled back
+_PASSES = 3  # that keep a batch's activations, where the Hessian is followed
 
 
 class HyDRA(RunValuator):
@@ -171,6 +176,7 @@ class HyDRA(RunValuator):
                     int(chunk[0]),
                     f"attributing {chunk[-1] + 1}/{len(validation)}",
                     partial(objective.gradients, replay.final, chunk),
+                    partial(objective.layer_gradients, replay.final, chunk),
                 )
                 for chunk in self._chunks(replay, len(validation))
             ]
@@ -195,20 +201,23 @@ class HyDRA(RunValuator):
         part: int,
         what: str,
         gradients: Callable[[], tuple[Array, Array]],
+        layers: Callable[[], Blocks] | None = None,
     ) -> SweepResult:
         """Return the result of a sweep, of which `parts` holds what is done already."""
         if part not in parts:
-            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()))
+            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()), layers)
         found = parts[part]
         if isinstance(found, Sweep):
             with progress_bar(what, replay.run.n_steps, self.learner.progress, found.n_done) as bar:
                 found = parts[part] = found.carry_out(bar.update)
         return found
 
-    def _make_sweep(self, replay: Replay, start: State) -> Sweep:
+    def _make_sweep(self, replay: Replay, start: State, layers: Callable[[], Blocks] | None) -> Sweep:
         program = replay.program
         if self.hessian:
             return BackwardSweep(replay, start, program.pullback)
+        if program.is_linear and layers is not None and program.backend.loss.has_layers:
+            return ForwardSweep(replay, start.parameters, compact(program.backend.arrays, layers()))
         if program.is_linear:
             return ForwardSweep(replay, start.parameters)
         return BackwardSweep(replay, start, program.pullback_hessian_free)
@@ -218,6 +227,16 @@ class HyDRA(RunValuator):
         size = self.chunk_size or max(1, min(CHUNK_SIZE, _ATTRIBUTE_BYTES // replay.run.state_bytes))
         for start in range(0, n, size):
             yield np.arange(start, min(n, start + size))
+
+    def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        n = min(n_questions, max(map(len, self._chunks(replay, n_questions))))
+        cotangents = _COPIES * n * replay.run.state_bytes
+        cure = "choose a smaller chunk_size"
+        return [
+            replayed_states_need(replay.run),
+            activation_need(replay.program, _PASSES if self.hessian else 1),
+            Need(f"the cotangents of {n} questions", cotangents, cure),
+        ]
 
     def _report(self, result: SweepResult) -> None:
         norms = result.cotangent_norm

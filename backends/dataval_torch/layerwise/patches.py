@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,23 +32,21 @@ class Geometry:
     groups: int
 
     def patches(self, x: Tensor) -> Tensor:
-        """Return the patches ``(m, positions, groups, inputs)`` of ``(m, channels, *axes)``."""
-        m, channels, n_axes = x.shape[0], x.shape[1], len(self.size)
-        if n_axes == 2 and self.groups == 1 and all(before == after for before, after in self.padding):
-            symmetric = tuple(before for before, _ in self.padding)
-            return F.unfold(x, self.size, self.dilation, symmetric, self.stride).mT.unsqueeze(2)
+        """Return the patches ``(m, positions, groups, inputs)`` of ``(m, channels, *axes)``.
+
+        They are copied with the positions last, which is several times as fast as one after another.
+        """
         padded = F.pad(x, [n for pair in reversed(self.padding) for n in pair]).contiguous()
-        reach = zip(padded.shape[2:], self.size, self.dilation, self.stride, strict=True)
-        counts = [(length - d * (size - 1) - 1) // step + 1 for length, size, d, step in reach]
-        batch_stride, channel_stride, *axis_strides = padded.stride()
-        moves = [a * s for a, s in zip(axis_strides, self.stride, strict=True)]
-        within = [a * d for a, d in zip(axis_strides, self.dilation, strict=True)]
-        windows = torch.as_strided(
-            padded,
-            (m, *counts, channels, *self.size),
-            (batch_stride, *moves, channel_stride, *within),
-        )
-        return windows.reshape(m, -1, self.groups, channels // self.groups * _product(self.size))
+        m, channels, *lengths = padded.shape
+        by_axis = zip(lengths, self.size, self.dilation, self.stride, strict=True)
+        counts = [(length - spread * (size - 1) - 1) // step + 1 for length, size, spread, step in by_axis]
+        of_sample, of_channel, *of_axes = padded.stride()
+        within = [stride * spread for stride, spread in zip(of_axes, self.dilation, strict=True)]
+        moves = [stride * step for stride, step in zip(of_axes, self.stride, strict=True)]
+        shape, strides = (m, channels, *self.size, *counts), (of_sample, of_channel, *within, *moves)
+        windows = torch.as_strided(padded, shape, strides)
+        n_inputs = channels // self.groups * math.prod(self.size)
+        return windows.reshape(m, self.groups, n_inputs, math.prod(counts)).movedim(-1, 1)
 
     @classmethod
     def of_call(
@@ -66,10 +65,3 @@ class Geometry:
 def _per_axis(option: object, n_axes: int) -> tuple[int, ...]:
     values = tuple(option) if isinstance(option, list | tuple) else (option,)
     return tuple(int(v) for v in (values * n_axes if len(values) == 1 else values))
-
-
-def _product(sizes: tuple[int, ...]) -> int:
-    found = 1
-    for size in sizes:
-        found *= size
-    return found
