@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dataval.backend import Arrays, Linearization, TrainingLoss
+from dataval.backend import Arrays, FirstOrder, Linearization, TrainingLoss
 from dataval.backend.layers import LayerGradients, plain_gradients, rows_of
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.derivatives import slopes
@@ -124,6 +124,13 @@ class TensorFlowLoss(TrainingLoss):
     def has_layers(self) -> bool:
         """Whether one pass back gives the gradients of all samples."""
         return not self.model.has_batch_statistics and is_fast(self.model.device, self._layers)
+
+    def first_order(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, weights: tf.Tensor, seed: int
+    ) -> FirstOrder:
+        """Gradient and slopes, by a compiled pass each: sums over layers one by one take longer than a pass."""
+        found = self.gradient(parameters, buffers, batch, weights, seed)[1]
+        return FirstOrder(found, lambda vectors: self.slopes(parameters, buffers, batch, vectors, seed))
 
     def layer_gradients(
         self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: int
