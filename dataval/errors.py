@@ -23,6 +23,7 @@ __all__ = [
     "ReplayWarning",
     "RetrainingWarning",
     "RunMismatchError",
+    "SlowPathWarning",
     "SolverDivergedError",
     "SolverWarning",
     "TrainedModelWarning",
@@ -94,6 +95,10 @@ class UnknownIdentityError(TypeError):
 
 class SolverDivergedError(RuntimeError):
     """A series for the inverse of the curvature diverged."""
+
+
+class SlowPathWarning(UserWarning):
+    """The framework can't do something for all samples at once, and it is done one by one: what that costs."""
 
 
 class SolverWarning(UserWarning):
