@@ -47,6 +47,7 @@ from dataval_tensorflow.model.randomness import drawn_state, seeded
 from dataval_tensorflow.model.settings import ignored_settings
 from dataval_tensorflow.model.states import arrays_in, arrays_of_caller
 from dataval_tensorflow.own_loss import check_own_loss
+from dataval_tensorflow.products import einsum
 
 __all__ = ["TensorFlowBackend"]
 
@@ -96,7 +97,7 @@ class TensorFlowArrays(Arrays):
 
     def einsum(self, equation: str, *arrays: tf.Tensor) -> tf.Tensor:
         """Products, added up over axes."""
-        return tf.einsum(equation, *arrays)
+        return einsum(equation, *arrays)
 
     def take(self, array: tf.Tensor, indices: NDArray[np.int64], axis: int, /) -> tf.Tensor:
         """Entries along an axis."""

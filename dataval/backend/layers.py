@@ -245,7 +245,7 @@ class LookupGradients(LayerGradients):
 
     def __len__(self) -> int:
         """Return the number of samples."""
-        return len(self.indices)
+        return int(self.outputs.shape[0])
 
     def part(self, rows: slice) -> LookupGradients:
         """Return those of some of the samples."""
@@ -258,8 +258,9 @@ class LookupGradients(LayerGradients):
 
     def pieces(self, arrays: Arrays) -> list[Piece]:
         """Put what was read where it came from."""
-        placed = self.indices[:, :, None] == np.arange(self.n_rows)
-        rows = arrays.einsum("jtv,jto->jvo", arrays.from_numpy(placed), self.outputs)
+        places = self.indices + self.n_rows * np.arange(len(self))[:, None]
+        flat = arrays.reshape(self.outputs, (-1, int(self.outputs.shape[-1])))
+        rows = arrays.sum_by(flat, arrays.reshape(places, (-1,)), len(self) * self.n_rows)
         return [(self.weight, arrays.reshape(rows, (len(self), -1)))]
 
     def total(self, arrays: Arrays, weights: Array) -> list[Piece]:
@@ -273,7 +274,7 @@ class LookupGradients(LayerGradients):
         """Read vectors where the table was read."""
         (start, size), width = self.spans[0], int(self.outputs.shape[-1])
         table = arrays.reshape(vectors[:, start : start + size], (-1, self.n_rows, width))
-        read = arrays.take(table, self.indices.reshape(-1), 1)
+        read = arrays.take(table, arrays.reshape(self.indices, (-1,)), 1)
         read = arrays.reshape(read, (-1, *self.indices.shape, width))
         return arrays.einsum("kjto,jto->kj", read, self.outputs)
 

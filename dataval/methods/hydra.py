@@ -303,7 +303,8 @@ class HyDRA(RunValuator):
         program = replay.program
         if self.hessian:
             return BackwardSweep(replay, start, program.pullback)
-        if program.is_linear and layers is not None and program.backend.loss.has_layers:
+        is_one = layers is None or int(start.parameters.shape[0]) == 1
+        if program.is_linear and layers is not None and not is_one and program.backend.loss.has_layers:
             return ForwardSweep(replay, start.parameters, compact(program.backend.arrays, layers()))
         if program.is_linear:
             return ForwardSweep(replay, start.parameters)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import Any, cast
 
 import tensorflow as tf
 
 from dataval.backend import Arrays, Objective
+from dataval.backend.layers import LayerGradients, PlainGradients, plain_gradients, rows_of
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
-from dataval_tensorflow.derivatives.gradients import OverRows, each_row, gradient, jacobian_rows, single_rows
+from dataval_tensorflow.derivatives.gradients import (
+    FirstThatWorks,
+    OverRows,
+    each_row,
+    gradient,
+    rows_together,
+    single_rows,
+)
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal
 from dataval_tensorflow.derivatives.second_order import named_layer_error
 from dataval_tensorflow.derivatives.slopes import by_rows, double_reverse
-from dataval_tensorflow.derivatives.tracing import call, compiled, compiled_over_rows
+from dataval_tensorflow.derivatives.tracing import call, compiled, compiled_over_rows, is_fast, uncompiled
+from dataval_tensorflow.layerwise.engine import Layerwise
 from dataval_tensorflow.losses import check_tensor
 from dataval_tensorflow.model.functional import FunctionalModel
+from dataval_tensorflow.model.parameters import Named
 
 __all__ = ["TensorFlowObjective"]
 
@@ -40,14 +51,27 @@ class TensorFlowObjective(Objective):
     ) -> None:
         super().__init__(arrays)
         self.model, self._function = model, function
+        self._rehearsal, self._fast = rehearsal, fast
         self._call = partial(call, model.device)
-        rows = self._rows_together if model.is_stochastic_in_evaluation else self._rows
+        self._general = rows_together if model.is_stochastic_in_evaluation else single_rows
+        rows, right = self._rows, uncompiled(self._rows, each_row)
         self._compiled_values = compiled(self._values)
         self._compiled_gradient = compiled(self._gradient)
         self._compiled_rows = compiled_over_rows(rows, rehearsal.evaluation_rows, fast=fast)
         self._along = compiled_over_rows(self._slopes, rehearsal.slopes_of_objective, fast=fast)
         self._hessian_products = compiled_over_rows(self._hessian, rehearsal.products, fast=fast)
         self._gauss_newton_products = compiled_over_rows(self._gauss_newton, rehearsal.products, fast=fast)
+        example, values = rehearsal.evaluation_rows, self._named_values
+        layerwise = Layerwise(arrays, model, example, values, self._general, fast=fast)
+        self._layer_rows = FirstThatWorks(layerwise.rows, self._joined_rows)
+        self._layer_slopes = FirstThatWorks(layerwise.slopes, self._along)
+        self._layers = FirstThatWorks(
+            layerwise,
+            self._plain,
+            rehearsal=example,
+            reference=lambda *args: self._as_blocks(*right(*args)),
+            seen=partial(rows_of, arrays),
+        )
 
     def values(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Objective of every sample, of one model or K."""
@@ -63,11 +87,33 @@ class TensorFlowObjective(Objective):
 
     def rows(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """Gradient of every sample's objective."""
+        if self._has_layers:
+            found = self._call(self._layer_rows, parameters, buffers, batch)
+            size = self.model.layout.size
+            return found[:, :size], found[:, size:]
         rows, buffer_rows = self._call(self._compiled_rows, parameters, buffers, batch)
         return rows, buffer_rows
 
+    def layer_gradients(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, cotangents: tf.Tensor | None = None
+    ) -> Sequence[LayerGradients]:
+        """Gradient of every sample's objective, or of what cotangents say of its outputs, layer by layer."""
+        if cotangents is not None:
+            at = Batch(batch.inputs, cotangents)
+            return self._of_outputs.layer_gradients(parameters, buffers, at)
+        size, found = self.model.layout.size, self._call(self._layers, parameters, buffers, batch)
+        return [block for block in found if block.spans[0][0] < size]
+
+    @cached_property
+    def _of_outputs(self) -> TensorFlowObjective:
+        """The inner products of outputs with what stands in the place of targets."""
+        rehearsal = self._rehearsal.with_cotangents()
+        return TensorFlowObjective(self.arrays, self.model, _inner_products, rehearsal, fast=self._fast)
+
     def slopes(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, vectors: tf.Tensor) -> tf.Tensor:
         """Slopes of every sample's objective along one vector or K."""
+        if vectors.ndim > 1 and len(vectors) > 1 and self._has_layers:
+            return self._call(self._layer_slopes, parameters, buffers, batch, vectors)
         return self._call(self._along, parameters, buffers, batch, vectors)
 
     def hessian_products(
@@ -93,7 +139,11 @@ class TensorFlowObjective(Objective):
         """Gauss-Newton products."""
         return self._call(self._gauss_newton_products, parameters, buffers, batch, weights, vectors)
 
-    def _values(self, parameters: tf.Tensor, buffers: tf.Tensor, inputs: Any, targets: tf.Tensor) -> tf.Tensor:
+    @property
+    def _has_layers(self) -> bool:
+        return is_fast(self.model.device, self._layers)
+
+    def _values(self, parameters: Any, buffers: Any, inputs: Any, targets: tf.Tensor) -> tf.Tensor:
         outputs = self.model.eval_outputs(parameters, buffers, Batch(inputs, targets))
         return cast("tf.Tensor", self._function(outputs, targets))
 
@@ -111,13 +161,19 @@ class TensorFlowObjective(Objective):
     def _rows(
         self, over: OverRows, parameters: tf.Tensor, buffers: tf.Tensor, inputs: Any, targets: tf.Tensor
     ) -> Any:
-        return single_rows(over, self._at, [parameters, buffers], Batch(inputs, targets))
+        return self._general(over, self._at, [parameters, buffers], Batch(inputs, targets))
 
-    def _rows_together(
-        self, over: OverRows, parameters: tf.Tensor, buffers: tf.Tensor, inputs: Any, targets: tf.Tensor
-    ) -> Any:
-        selection = tf.eye(len(Batch(inputs, targets)), dtype=parameters.dtype)
-        return jacobian_rows(over, self._at, [parameters, buffers], Batch(inputs, targets), selection)
+    def _plain(self, *args: Any) -> list[LayerGradients]:
+        return self._as_blocks(*self._compiled_rows(*args))
+
+    def _joined_rows(self, *args: Any) -> tf.Tensor:
+        return tf.concat(self._compiled_rows(*args), axis=1)
+
+    def _as_blocks(self, rows: tf.Tensor, buffer_rows: tf.Tensor) -> list[LayerGradients]:
+        return [*plain_gradients(rows), PlainGradients("the buffers", buffer_rows, self.model.layout.size)]
+
+    def _named_values(self, parameters: Named, buffers: Named, batch: Batch) -> tf.Tensor:
+        return self._values(parameters, buffers, batch.inputs, batch.targets)
 
     def _at(self, point: list[tf.Tensor], batch: Batch) -> tf.Tensor:
         parameters, buffers = point
@@ -189,6 +245,11 @@ class TensorFlowObjective(Objective):
             return gradient(tape, outputs, parameters, gradient(outer, slope, free, moved))
 
         return _over(over, product, vectors)
+
+
+def _inner_products(outputs: Any, cotangents: tf.Tensor) -> tf.Tensor:
+    products = check_tensor(outputs, "pulling cotangents back to layers") * cotangents
+    return tf.reduce_sum(products, list(range(1, products.shape.rank)))
 
 
 def _over(over: OverRows, function: Any, vectors: tf.Tensor) -> tf.Tensor:

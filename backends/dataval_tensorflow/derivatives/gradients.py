@@ -20,6 +20,7 @@ __all__ = [
     "each_row",
     "gradient",
     "jacobian_rows",
+    "rows_together",
     "single_rows",
     "unused",
     "vectorised",
@@ -86,6 +87,12 @@ def jacobian_rows(over: OverRows, values_of: Values, point: Any, batch: Batch, s
         tape.watch(point)
         values = values_of(point, batch)
     return over(lambda row: gradient(tape, values, point, row), selection)
+
+
+def rows_together(over: OverRows, values_of: Values, point: Any, batch: Batch) -> Any:
+    """Gradients of all samples' values in `point`, with the whole batch seen by the forward pass."""
+    selection = tf.eye(len(batch), dtype=tf.nest.flatten(point)[0].dtype)
+    return jacobian_rows(over, values_of, point, batch, selection)
 
 
 def unused(losses_of: Callable[[Any], tf.Tensor], leaves: dict[str, tf.Tensor]) -> list[str]:

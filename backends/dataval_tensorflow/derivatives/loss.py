@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
-from dataval.backend import Arrays, Linearization, TrainingLoss
+from dataval.backend import Arrays, FirstOrder, Linearization, TrainingLoss
+from dataval.backend.layers import LayerGradients, plain_gradients, rows_of
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.derivatives import slopes
 from dataval_tensorflow.derivatives.gradients import (
     FirstThatWorks,
     OverRows,
+    each_row,
     gradient,
     jacobian_rows,
+    rows_together,
     single_rows,
 )
 from dataval_tensorflow.derivatives.rehearsal import Rehearsal
 from dataval_tensorflow.derivatives.second_order import named_layer_error
-from dataval_tensorflow.derivatives.tracing import call, compiled, compiled_over_rows
+from dataval_tensorflow.derivatives.tracing import call, compiled, compiled_over_rows, is_fast, uncompiled
+from dataval_tensorflow.layerwise.engine import Layerwise
 from dataval_tensorflow.losses import PerSample
 from dataval_tensorflow.model.functional import FunctionalModel
 from dataval_tensorflow.model.layers import can_be_vectorised
+from dataval_tensorflow.model.parameters import Named
 
 __all__ = ["TensorFlowLoss"]
 
@@ -52,6 +58,7 @@ class TensorFlowLoss(TrainingLoss):
         self.can_be_vectorised = fast = can_be_vectorised(traced.graph, model.device, model.dtype)
         self._compiled_gradient = compiled(self._gradient)
         self._pullback = compiled(self._pullbacks, None)
+        self._general = rows_together if model.is_stochastic else single_rows
         self._along = FirstThatWorks(
             compiled(self._slopes, slopes.double_reverse),
             compiled(self._slopes, slopes.by_rows),
@@ -59,6 +66,17 @@ class TensorFlowLoss(TrainingLoss):
         )
         self._single_rows = compiled_over_rows(self._rows, rehearsal.rows, fast=fast)
         self._coupled_rows = compiled_over_rows(self._selected_rows, rehearsal.selected_rows, fast=fast)
+        layerwise = Layerwise(arrays, model, rehearsal.rows, self._named_losses, self._general, fast=fast)
+        right = uncompiled(self._rows, each_row)
+        self._layer_rows = FirstThatWorks(layerwise.rows, self._plain_rows)
+        self._layer_slopes = FirstThatWorks(layerwise.slopes, self._plain_slopes)
+        self._layers = FirstThatWorks(
+            layerwise,
+            self._plain,
+            rehearsal=rehearsal.rows,
+            reference=lambda *args: plain_gradients(right(*args)),
+            seen=partial(rows_of, arrays),
+        )
         self._together = compiled_over_rows(self._gradients, rehearsal.gradients_together, fast=fast)
         self._many_pullbacks = compiled_over_rows(self._pullbacks, rehearsal.pullbacks, fast=fast)
 
@@ -85,9 +103,42 @@ class TensorFlowLoss(TrainingLoss):
         """Gradients of the losses of some samples."""
         part = part or slice(None)
         if not self.is_coupled:
-            return self._call(self._single_rows, parameters, buffers, batch.rows(part), _seed(seed))
-        selection = tf.eye(len(batch), dtype=self.model.dtype)[part]
-        return self._call(self._coupled_rows, parameters, buffers, batch, _seed(seed), selection)
+            batch, part = batch.rows(part), slice(None)
+        if self.has_layers and part == slice(None):
+            return self._call(self._layer_rows, parameters, buffers, batch, _seed(seed))
+        if self.has_layers:
+            blocks = self.layer_gradients(parameters, buffers, batch, seed)
+            return rows_of(self.arrays, [block.part(part) for block in blocks])
+        function, *more = self._general_rows(len(batch), part)
+        return self._call(function, parameters, buffers, batch, _seed(seed), *more)
+
+    def slopes(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, vectors: tf.Tensor, seed: int
+    ) -> tf.Tensor:
+        """Slopes along one vector or K."""
+        if vectors.ndim == 1 or len(vectors) < 2 or not self.has_layers:
+            return super().slopes(parameters, buffers, batch, vectors, seed)
+        return self._call(self._layer_slopes, parameters, buffers, batch, _seed(seed), vectors)
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether one pass back gives the gradients of all samples."""
+        return not self.model.has_batch_statistics and is_fast(self.model.device, self._layers)
+
+    def first_order(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, weights: tf.Tensor, seed: int
+    ) -> FirstOrder:
+        """Gradient and slopes, by a compiled pass each: sums over layers one by one take longer than a pass."""
+        found = self.gradient(parameters, buffers, batch, weights, seed)[1]
+        return FirstOrder(found, lambda vectors: self.slopes(parameters, buffers, batch, vectors, seed))
+
+    def layer_gradients(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: int
+    ) -> Sequence[LayerGradients]:
+        """Gradients of the samples' losses by layer."""
+        find = self._layers if self.has_layers else self._plain
+        found: Sequence[LayerGradients] = self._call(find, parameters, buffers, batch, _seed(seed))
+        return found
 
     def slope(
         self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, vector: tf.Tensor, seed: int
@@ -139,7 +190,7 @@ class TensorFlowLoss(TrainingLoss):
         def values(point: Any, batch: Batch) -> tf.Tensor:
             return self._forward(point, buffers, batch, seed)[0]
 
-        return single_rows(over, values, parameters, Batch(inputs, targets))
+        return self._general(over, values, parameters, Batch(inputs, targets))
 
     def _selected_rows(
         self,
@@ -155,6 +206,26 @@ class TensorFlowLoss(TrainingLoss):
             return self._forward(point, buffers, batch, seed)[0]
 
         return jacobian_rows(over, values, parameters, Batch(inputs, targets), selection)
+
+    def _general_rows(self, n: int, part: slice) -> tuple[Any, ...]:
+        """Return what finds rows whatever the model's layers are, and what it takes beside the seed."""
+        if not self.is_coupled:
+            return (self._single_rows,)
+        return self._coupled_rows, tf.eye(n, dtype=self.model.dtype)[part]
+
+    def _plain(self, *args: Any) -> Sequence[LayerGradients]:
+        return plain_gradients(self._plain_rows(*args))
+
+    def _plain_rows(self, parameters: Any, buffers: Any, inputs: Any, targets: Any, seed: Any) -> tf.Tensor:
+        function, *more = self._general_rows(len(Batch(inputs, targets)), slice(None))
+        return function(parameters, buffers, inputs, targets, seed, *more)
+
+    def _plain_slopes(self, *args: Any) -> tf.Tensor:
+        *others, vectors = args
+        return self.arrays.outer(vectors, self._plain_rows(*others))
+
+    def _named_losses(self, parameters: Named, buffers: Named, batch: Batch, seed: Any) -> tf.Tensor:
+        return self._forward(parameters, buffers, batch, seed)[0]
 
     def _gradients(
         self, over: OverRows, parameters: Any, buffers: Any, inputs: Any, targets: Any, weights: Any, seed: Any

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from dataval_tensorflow.batches import Batch
+from dataval_tensorflow.derivatives.tracing import call, uncompiled
+from dataval_tensorflow.losses import check_tensor
 from dataval_tensorflow.model.functional import FunctionalModel
 
 __all__ = ["Rehearsal"]
@@ -24,6 +26,15 @@ class Rehearsal:
 
     def __init__(self, model: FunctionalModel, example: Batch) -> None:
         self._model, self._example = model, example
+
+    def with_cotangents(self) -> Rehearsal:
+        """Return the same with cotangents of the outputs in the place of targets."""
+        outputs = call(
+            self._model.device, uncompiled(self._outputs), self._point(), self._model.buffers, self._example
+        )
+        checked = check_tensor(outputs, "pulling cotangents back to layers")
+        noise = tf.random.stateless_normal(checked.shape, (3, 0), dtype=checked.dtype)
+        return Rehearsal(self._model, Batch(self._example.inputs, noise))
 
     def slopes(self) -> tuple[Any, ...]:
         """For the directional derivative of training losses."""
@@ -63,6 +74,9 @@ class Rehearsal:
 
     def _arguments(self) -> tuple[Any, ...]:
         return self._point(), self._model.buffers, self._example.inputs, self._example.targets
+
+    def _outputs(self, parameters: tf.Tensor, buffers: tf.Tensor, inputs: Any, targets: Any) -> Any:
+        return self._model.eval_outputs(parameters, buffers, Batch(inputs, targets))
 
     def _seed(self) -> tf.Tensor:
         return tf.constant(0, tf.int64)

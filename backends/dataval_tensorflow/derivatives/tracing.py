@@ -13,7 +13,7 @@ from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.derivatives.gradients import FirstThatWorks, each_row, vectorised
 from dataval_tensorflow.model.layers import differentiable_operations
 
-__all__ = ["call", "compiled", "compiled_over_rows"]
+__all__ = ["call", "compiled", "compiled_over_rows", "is_fast", "uncompiled"]
 
 _calls = RLock()
 
@@ -37,14 +37,25 @@ def compiled_over_rows(
     return FirstThatWorks(
         *(compiled(function, over) for over in ways),
         rehearsal=rehearsal,
-        reference=partial(_traced, function, (each_row,)),
+        reference=uncompiled(function, each_row),
     )
+
+
+def uncompiled(function: Callable[..., Any], *leading: Any) -> Any:
+    """Return what `compiled` compiles."""
+    return partial(_traced, function, leading)
 
 
 def call(device: str, function: Any, parameters: Any, buffers: Any, batch: Batch, *more: Any) -> Any:
     """Call a compiled function; one thread at a time, as tracing replaces operations for the whole process."""
     with _calls, tf.device(device):
         return function(parameters, buffers, batch.inputs, batch.targets, *more)
+
+
+def is_fast(device: str, function: FirstThatWorks) -> bool:
+    """Whether a way other than the last is in use, which is found out as `call` calls functions."""
+    with _calls, tf.device(device):
+        return function.is_fast()
 
 
 def _traced(function: Callable[..., Any], leading: tuple[Any, ...], *args: Any) -> Any:

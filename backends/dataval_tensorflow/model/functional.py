@@ -89,14 +89,14 @@ class FunctionalModel:
         return outputs
 
     def train_outputs(
-        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: tf.Tensor
+        self, parameters: tf.Tensor | Named, buffers: tf.Tensor | Named, batch: Batch, seed: tf.Tensor
     ) -> tuple[Any, tf.Tensor]:
-        """Return outputs and new buffers of a training-mode forward pass."""
+        """Return outputs and new buffers of a training-mode forward pass, at flat values or those by name."""
         outputs, after = self._call(self._values(parameters, buffers, seed), batch, training=True)
         return outputs, self.buffer_layout.join([after[name] for name in self.buffer_layout.names], self.dtype)
 
-    def eval_outputs(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch) -> Any:
-        """Return the outputs of an evaluation-mode forward pass."""
+    def eval_outputs(self, parameters: tf.Tensor | Named, buffers: tf.Tensor | Named, batch: Batch) -> Any:
+        """Return the outputs of an evaluation-mode forward pass, at flat values or those by name."""
         values = self._values(parameters, buffers, tf.constant(0, tf.int64))
         return self._call(values, batch, training=False)[0]
 
@@ -121,12 +121,12 @@ class FunctionalModel:
         outputs, after = self.caller.call(values, batch, training=training)
         return self._read(outputs), after
 
-    def _values(self, parameters: tf.Tensor, buffers: tf.Tensor, seed: tf.Tensor) -> Named:
+    def _values(self, parameters: tf.Tensor | Named, buffers: tf.Tensor | Named, seed: tf.Tensor) -> Named:
         constants = {name: tf.stop_gradient(value) for name, value in self.own.items()}
         free = self.layout.named(parameters) | self._cast_buffers(buffers)
         return constants | free | self.caller.seeded(seed)
 
-    def _cast_buffers(self, buffers: tf.Tensor) -> Named:
+    def _cast_buffers(self, buffers: tf.Tensor | Named) -> Named:
         named = self.buffer_layout.named(buffers)
         return {name: tf.cast(piece, self.own[name].dtype) for name, piece in named.items()}
 

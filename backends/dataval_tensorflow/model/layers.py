@@ -2,6 +2,7 @@
 
 - `tf.nn.moments`, which normalisation layers are built on, holds the mean fixed in the variance. That is right
   for a first derivative and wrong for a second.
+- Convolutions in groups have no gradient on the CPU. They are products with patches there.
 - A `tf.function` inside a model would be traced on its own, with variables where parameters are swapped for
   tensors, and may ask for XLA, whose second derivative of max-pooling is wrong. It is run as plain Python.
 """
@@ -12,9 +13,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
+
+from dataval_tensorflow.model.patches import Geometry
 
 __all__ = ["can_be_vectorised", "differentiable_operations", "uses_onednn"]
 
@@ -25,13 +29,14 @@ _DEEP = 4
 @contextmanager
 def differentiable_operations() -> Iterator[None]:
     """Replace what has wrong derivatives; for the time of tracing a function."""
-    moments, eagerly = tf.nn.moments, tf.config.functions_run_eagerly()
+    before = tf.nn.moments, tf.nn.convolution
+    eagerly = tf.config.functions_run_eagerly()
     try:
-        tf.nn.moments = _moments
+        tf.nn.moments, tf.nn.convolution = _moments, partial(_convolve, tf.nn.convolution)
         tf.config.run_functions_eagerly(True)
         yield
     finally:
-        tf.nn.moments = moments
+        tf.nn.moments, tf.nn.convolution = before
         tf.config.run_functions_eagerly(eagerly)
 
 
@@ -45,6 +50,35 @@ def _moments(
     variance = tf.reduce_mean(tf.square(wide - mean), axes, keepdims=keepdims)
     mean = mean if keepdims else tf.reshape(mean, tf.shape(variance))
     return tf.cast(mean, x.dtype), tf.cast(variance, x.dtype)
+
+
+def _convolve(
+    convolution: Any,
+    input: Any,  # noqa: A002 - TensorFlow's name of it
+    filters: Any,
+    strides: Any = None,
+    padding: str = "VALID",
+    data_format: str | None = None,
+    dilations: Any = None,
+    name: str | None = None,
+) -> tf.Tensor:
+    """Convolve as `tf.nn.convolution` does; in groups by products, on the CPU and with channels last."""
+    n_axes, is_last = filters.shape.rank - 2, not (data_format or "NHWC").startswith("NC")
+    is_simple = is_last and padding in {"SAME", "VALID"} and input.shape.rank == n_axes + 2
+    groups = (input.shape[-1] or 1) // filters.shape[-2] if is_simple else 1
+    if groups == 1 or tf.config.list_logical_devices("GPU"):
+        return convolution(input, filters, strides, padding, data_format, dilations, name)
+    steps, spread = (_by_axis(each, n_axes) for each in (strides, dilations))
+    pads = None if padding == "SAME" else ((0, 0),) * n_axes
+    geometry = Geometry(tuple(filters.shape[:n_axes]), steps, spread, pads, groups)
+    patches, width = geometry.patches(input), filters.shape[-1] // groups
+    outputs = tf.einsum("jtgi,igo->jtgo", patches, tf.reshape(filters, (patches.shape[-1], groups, width)))
+    return tf.reshape(outputs, (input.shape[0], *geometry.counts(tuple(input.shape[1:-1])), groups * width))
+
+
+def _by_axis(option: Any, n_axes: int) -> tuple[int, ...]:
+    values = [1] if option is None else [option] if isinstance(option, int) else list(option)
+    return tuple(values * n_axes if len(values) == 1 else values)
 
 
 def uses_onednn() -> bool:

@@ -31,8 +31,10 @@ class Layout:
         pieces = tf.split(flat, self._sizes)
         return [tf.reshape(piece, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
-    def named(self, flat: tf.Tensor) -> Named:
-        """Return `split` by name."""
+    def named(self, flat: tf.Tensor | Named) -> Named:
+        """Return `split` by name; what is by name already stays so."""
+        if isinstance(flat, dict):
+            return flat
         return dict(zip(self.names, self.split(flat), strict=True))
 
     def join(self, tensors: Sequence[tf.Tensor], dtype: tf.DType) -> tf.Tensor:

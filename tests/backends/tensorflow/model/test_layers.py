@@ -42,13 +42,31 @@ def test_the_variances_second_derivative_sees_the_mean():
     assert_near(found, 2 * (np.eye(5) - 1 / 5) / 5, 1e-14)
 
 
+@pytest.mark.parametrize(
+    "options", [{"strides": 2}, {"dilations": 2}, {"strides": (2, 1), "padding": "SAME"}], ids=str
+)
+def test_convolutions_in_groups_have_a_gradient(options):
+    """And are the same numbers; 1e-13: sums of 18 products in another order."""
+    rng = np.random.default_rng(0)
+    x, filters = tf.constant(rng.normal(size=(2, 7, 6, 4))), tf.constant(rng.normal(size=(3, 3, 2, 6)))
+    expected = tf.nn.convolution(x, filters, **options)
+    with differentiable_operations(), tf.GradientTape() as tape:
+        tape.watch([x, filters])
+        found = tf.nn.convolution(x, filters, **options)
+    assert_near(found.numpy(), expected.numpy(), 1e-13)
+    for gradient, point in zip(tape.gradient(found, [x, filters], expected), (x, filters), strict=True):
+        # The function is linear in each: the slope along the point is the function itself.
+        along = tf.reduce_sum(gradient * point)
+        assert_near(along.numpy(), tf.reduce_sum(expected**2).numpy(), 1e-13)
+
+
 def test_what_was_replaced_comes_back_even_after_a_failure():
-    before = tf.nn.moments, tf.config.functions_run_eagerly()
+    before = tf.nn.moments, tf.nn.convolution, tf.config.functions_run_eagerly()
     with differentiable_operations():
         assert tf.config.functions_run_eagerly()
     with pytest.raises(KeyError), differentiable_operations():
         raise KeyError
-    assert (tf.nn.moments, tf.config.functions_run_eagerly()) == before
+    assert (tf.nn.moments, tf.nn.convolution, tf.config.functions_run_eagerly()) == before
 
 
 @pytest.mark.parametrize(("setting", "expected"), [("0", False), ("1", True), ("true", True)])

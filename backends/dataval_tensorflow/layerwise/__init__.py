@@ -1,0 +1,1 @@
+"""Per-sample gradients layer by layer: its inputs, and the gradient in its outputs, from one pass back."""
