@@ -71,7 +71,7 @@ def test_blocks_stand_for_rows(order, n_positions, groups):
 def test_products_are_the_same_in_parts(monkeypatch):
     left, right = blocks(5, 1), blocks(3, 1, seed=1)
     whole = inner_products(ARRAYS, left, right)
-    monkeypatch.setattr("dataval.backend.layers._ENTRIES", 7)
+    monkeypatch.setattr("dataval.backend.layers.base._ENTRIES", 7)
     np.testing.assert_allclose(inner_products(ARRAYS, left, right), whole, atol=EXACT)
 
 
