@@ -1,0 +1,41 @@
+"""pyDVL: influence functions by low-rank and Kronecker-factored curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydvl.influence import SequentialInfluenceCalculator
+from pydvl.influence.torch import EkfacInfluence, NystroemSketchInfluence
+from pydvl.influence.torch.util import NestedTorchCatAggregator
+from torch.utils.data import DataLoader
+
+from benchmarks.peers.task import Task, as_matrix
+
+DISTRIBUTION = "pyDVL"
+CHUNK = 100
+
+
+def influence(make: Callable[[Task], Any]) -> Callable[[Task], Callable[[], Any]]:
+    def prepare(task: Task) -> Callable[[], Any]:
+        def action() -> Any:
+            fitted = make(task).fit(DataLoader(task.train_set, CHUNK))
+            lazy = SequentialInfluenceCalculator(fitted).influences(
+                DataLoader(task.questions, CHUNK), DataLoader(task.train_set, CHUNK)
+            )
+            return as_matrix(lazy.compute(aggregator=NestedTorchCatAggregator()))
+
+        return action
+
+    return prepare
+
+
+METHODS = {
+    "EK-FAC": influence(lambda task: EkfacInfluence(task.model, regularization=0.1, update_diagonal=True)),
+    "Nystroem sketch of rank 20": influence(
+        lambda task: NystroemSketchInfluence(
+            task.model, torch.nn.functional.cross_entropy, regularization=0.1, rank=20
+        )
+    ),
+}

@@ -1,0 +1,63 @@
+"""Measures one peer, inside the peers' environment: ``python -m benchmarks.peers.run PEER FOLDER SETTINGS``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers.task import Task
+from benchmarks.runner.clock import interleaved
+from benchmarks.runner.memory import Peaks
+from benchmarks.runner.rows import ABSENT, FAILED, MEASURED, AbsentError
+from benchmarks.runner.settings import Settings
+
+
+def measure(prepare: Callable[[Task], Callable[[], Any]], task: Task, path: Path) -> dict[str, Any]:
+    """Run one method: once under watch, which warms up, then in turn with the plain loop."""
+    action, plain = prepare(task), task.work.plain
+    plain()
+    with Peaks() as peaks:
+        values = action()
+    if values is not None:
+        np.save(path, np.asarray(values, dtype=np.float64))
+    settings = task.settings
+    times = interleaved(action, plain, repeats=settings.repeats, budget=settings.budget, clock=settings.clock)
+    return {
+        "status": MEASURED,
+        "ratios": times.ratios,
+        "ratio": times.ratio,
+        "seconds": times.action,
+        "memory_MiB": peaks.rises()["RssAnon"],
+        "values": None if values is None else path.name,
+    }
+
+
+def main(peer: str, folder: Path, settings: Settings) -> None:
+    """Measure all methods of a peer; what is done so far is on disk at any moment."""
+    warnings.simplefilter("ignore")
+    module = importlib.import_module(f"benchmarks.peers.{peer}")
+    distribution = getattr(module, "DISTRIBUTION", None)
+    found: dict[str, Any] = {"version": importlib.metadata.version(distribution) if distribution else None}
+    found["methods"] = {}
+    task = Task(settings)
+    for index, (name, prepare) in enumerate(module.METHODS.items()):
+        try:
+            result = measure(prepare, task, folder / f"{peer}_{index}.npy")
+        except AbsentError as error:
+            result = {"status": ABSENT, "note": str(error)}
+        except Exception as error:  # noqa: BLE001 - named in the output, and the other methods go on
+            result = {"status": FAILED, "note": f"{type(error).__name__}: {error}"[:400]}
+        found["methods"][name] = result
+        (folder / f"{peer}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Settings(**json.loads(sys.argv[3])))
