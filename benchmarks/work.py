@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def dropped_lenet() -> nn.Module:
 
 def mlp(*widths: int) -> nn.Module:
     """Return a perceptron with ReLU; the first width is that of the inputs, the last that of the outputs."""
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(pairwise(widths))
     layers = [layer for pair in pairs for layer in (nn.Linear(*pair), nn.ReLU())]
     return nn.Sequential(nn.Flatten(), *layers[:-1])
 
@@ -125,7 +126,7 @@ class Work:
     device: str = "cpu"
 
     @property
-    def X(self) -> np.ndarray:
+    def X(self) -> np.ndarray:  # noqa: N802 - as everywhere
         """The training inputs."""
         return self.data.X_train
 

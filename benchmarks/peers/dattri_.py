@@ -17,7 +17,7 @@ from benchmarks.peers.task import RATE, Task, as_matrix
 
 DISTRIBUTION = "dattri"
 CHUNK = 250
-PROJECTION = {"proj_dim": 512, "proj_max_batch_size": 32, "proj_seed": 0, "device": "cpu"}
+PROJECTION = {"proj_dim": 512, "proj_max_batch_size": 32, "proj_seed": 0}
 
 
 def attribution(task: Task, *, every_checkpoint: bool = False) -> AttributionTask:
@@ -40,7 +40,9 @@ def loaders(task: Task) -> tuple[DataLoader[Any], DataLoader[Any]]:
 def tracin(task: Task) -> Callable[[], Any]:
     def action() -> Any:
         weights = torch.full((len(task.models),), RATE)
-        method = TracInAttributor(attribution(task, every_checkpoint=True), weights, normalized_grad=False)
+        method = TracInAttributor(
+            attribution(task, every_checkpoint=True), weights, normalized_grad=False, device=task.work.device
+        )
         return as_matrix(method.attribute(*loaders(task))).T
 
     return action
@@ -57,7 +59,7 @@ def ekfac(task: Task) -> Callable[[], Any]:
 
     def action() -> Any:
         own = AttributionTask(loss_func=loss, model=model, checkpoints=[model.state_dict()])
-        method = IFAttributorEKFAC(own, damping=0.1)
+        method = IFAttributorEKFAC(own, damping=0.1, device=task.work.device)
         method.cache(DataLoader(task.train_set, CHUNK))
         return as_matrix(method.attribute(*loaders(task))).T
 
@@ -66,7 +68,7 @@ def ekfac(task: Task) -> Callable[[], Any]:
 
 def conjugate_gradients(task: Task) -> Callable[[], Any]:
     def action() -> Any:
-        method = IFAttributorCG(attribution(task), max_iter=10, regularization=0.1)
+        method = IFAttributorCG(attribution(task), max_iter=10, regularization=0.1, device=task.work.device)
         method.cache(DataLoader(task.train_set, CHUNK))
         return as_matrix(method.attribute(*loaders(task))).T
 
@@ -75,7 +77,7 @@ def conjugate_gradients(task: Task) -> Callable[[], Any]:
 
 def trak(task: Task) -> Callable[[], Any]:
     """TRAK of one model."""
-    model = task.work.model().eval()
+    model, device = task.work.model().eval(), task.work.device
 
     def target(parameters: Any, data: Any) -> torch.Tensor:
         x, y = data
@@ -92,7 +94,9 @@ def trak(task: Task) -> Callable[[], Any]:
         own = AttributionTask(
             loss_func=target, target_func=target, model=model, checkpoints=[task.model.state_dict()]
         )
-        method = TRAKAttributor(own, correct_probability, projector_kwargs=PROJECTION)
+        method = TRAKAttributor(
+            own, correct_probability, projector_kwargs=PROJECTION | {"device": device}, device=device
+        )
         return as_matrix(method.attribute(*loaders(task))).T
 
     return action

@@ -65,8 +65,8 @@ def compare(first: Path, second: Path) -> str:
     before, after = read(first), read(second)
     if before.get("suite") != after.get("suite"):
         raise ValueError(
-            f"{first} holds the suite {before.get('suite')!r} and {second} {after.get('suite')!r}: compare files "
-            "of one suite"
+            f"{first} holds the suite {before.get('suite')!r} and {second} {after.get('suite')!r}: "
+            "compare files of one suite"
         )
     found = changes(rows_of(before), rows_of(after))
     cells = [

@@ -17,6 +17,11 @@ PARTIAL = RESULTS / "partial"
 """Where results go that don't stand for a whole suite."""
 
 
+def folder_of(device: str) -> Path:
+    """Return where whole suites' results on a device go."""
+    return RESULTS if device == "cpu" else RESULTS / device.partition(":")[0]
+
+
 def document(
     suite: Suite, settings: Settings, machine: dict[str, Any], rows: list[Row], *, started: str, seconds: float
 ) -> dict[str, Any]:
@@ -35,9 +40,14 @@ def document(
 def write(found: dict[str, Any], folder: Path) -> Path:
     """Write a document under its suite's name and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{found['suite']}.json"
+    path = path_of(found["suite"], folder)
     path.write_text(json.dumps(_plain(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """Return the file of a suite."""
+    return folder / f"{name}.json"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -130,20 +129,17 @@ class Suite:
     about : str
         What it measures, in a sentence or two.
     cases : sequence of Case
-    needs : sequence of str
-        Modules without which nothing of it can be measured.
-    by_default : bool
-        Whether it belongs to what runs when no suite is named.
     cpu_only : bool
         Whether it makes no use of an accelerator.
+    strict : bool
+        Whether a row below its floor is a failure.
     """
 
     name: str
     about: str
     cases: Sequence[Case] = field(default=())
-    needs: Sequence[str] = ()
-    by_default: bool = True
     cpu_only: bool = False
+    strict: bool = False
 
     def measure(
         self, settings: Settings, only: Sequence[str] = (), tell: Callable[[Row], object] = lambda _: None
@@ -161,21 +157,21 @@ class Suite:
         found: list[Row] = []
         for case in self.chosen(only):
             for row in self._rows(case, settings):
-                if settings.quick:
+                if settings.quick and not self.strict:
                     row = replace(row, floor=None, aim=None)  # so little work reaches nothing
                 found.append(row)
                 tell(row)
         return found
+
+    def failures(self, rows: Iterable[Row]) -> int:
+        """Return how many rows failed."""
+        return sum(row.status == FAILED or (self.strict and row.verdict == "MISSED") for row in rows)
 
     def chosen(self, only: Sequence[str] = ()) -> list[Case]:
         """Return the cases whose names match one of the patterns."""
         return [case for case in self.cases if not only or any(_matches(case.name, each) for each in only)]
 
     def _rows(self, case: Case, settings: Settings) -> Iterable[Row]:
-        lacking = [name for name in self.needs if importlib.util.find_spec(name) is None]
-        if lacking:
-            yield case.missing(ABSENT, f"needs {', '.join(lacking)}, not installed")
-            return
         try:
             yield from case.rows(settings)
         except AbsentError as error:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from importlib import import_module
 
-from benchmarks.runner.suite import Suite
+from benchmarks.runner.rows import AbsentError, Row
+from benchmarks.runner.settings import Settings
+from benchmarks.runner.suite import Figures, Suite
+
+LONG = {"peers", "mnist", "mnist_mlp", "scale", "fidelity", "noise", "cleaning", "language_model"}
+"""What takes long, or installs something: it runs when it is named, or with ``--all``."""
+
+OURS = {"benchmarks", "dataval", "dataval_torch", "dataval_tensorflow"}
 
 SUITES = (
     "train",
@@ -14,8 +23,10 @@ SUITES = (
     "loo",
     "memory",
     "growth",
+    "agreement",
     "peers",
     "mnist",
+    "mnist_mlp",
     "scale",
     "tensorflow",
     "fidelity",
@@ -34,6 +45,8 @@ SUITES = (
 def load(name: str) -> Suite:
     """Return a suite.
 
+    A suite whose packages are not installed has one case, which says so.
+
     Raises
     ------
     KeyError
@@ -41,5 +54,14 @@ def load(name: str) -> Suite:
     """
     if name not in SUITES:
         raise KeyError(f"no suite {name!r}: choose from {', '.join(SUITES)}")
-    suite: Suite = import_module(f"benchmarks.suites.{name}").SUITE
+    try:
+        suite: Suite = import_module(f"benchmarks.suites.{name}").SUITE
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] in OURS:
+            raise
+        return Suite(name, f"needs {error.name}", [Figures(name, partial(_lacking, str(error.name)))])
     return suite
+
+
+def _lacking(package: str, _: Settings) -> Iterable[Row]:
+    raise AbsentError(f"{package} is not installed")

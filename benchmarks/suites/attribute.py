@@ -161,7 +161,7 @@ def cases() -> Iterator[Ratio]:
 
 SUITE = Suite(
     "attribute",
-    "Values for each validation sample: how cost grows from few samples to more, and per-sample gradients beside "
-    "torch.func's and Opacus': 2,000 Fashion-MNIST images, batch 50, 5 epochs.",
+    "Values for each validation sample: how cost grows from few samples to more, and per-sample gradients"
+    " beside torch.func's and Opacus': 2,000 Fashion-MNIST images, batch 50, 5 epochs.",
     list(cases()),
 )

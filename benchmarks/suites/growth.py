@@ -68,7 +68,7 @@ def slopes(
 
 
 def measure(action: Callable[[], Any]) -> tuple[int, float]:
-    """Return the operations of matrix products and convolutions that an action does, and its seconds after that."""
+    """Return the operations (of matrix products and convolutions) and the seconds that an action takes."""
     with FlopCounterMode(display=False) as counter:
         action()
     start = process_time()
@@ -126,8 +126,8 @@ def cases() -> Iterator[Figures]:
 
 SUITE = Suite(
     "growth",
-    "By what power of the training samples (N), the questions (K) and the parameters (P) cost grows: slopes of "
-    "counted operations (matrix products and convolutions) on logarithmic scales, of process time where none are "
-    "counted. An MLP 784-width-10, one epoch; 1 is proportional.",
+    "By what power of the training samples (N), the questions (K) and the parameters (P) cost grows: "
+    "slopes of counted operations (matrix products and convolutions) on logarithmic scales, of process "
+    "time where none are counted. An MLP 784-width-10, one epoch; 1 is proportional.",
     list(cases()),
 )

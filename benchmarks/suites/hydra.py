@@ -68,7 +68,7 @@ def cases() -> list[Ratio]:
 
 SUITE = Suite(
     "hydra",
-    "HyDRA's fit and score with 500 validation images, training included, over a plain PyTorch loop: 2,000 "
-    "Fashion-MNIST images, batch 50, 10 epochs.",
+    "HyDRA's fit and score with 500 validation images, training included, over a plain PyTorch loop: "
+    "2,000 Fashion-MNIST images, batch 50, 10 epochs.",
     cases(),
 )

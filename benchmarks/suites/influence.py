@@ -89,8 +89,8 @@ def case(
 
 SUITE = Suite(
     "influence",
-    "Influence functions, TracIn and gradient products of a given run, over the plain PyTorch loop that trains "
-    "it: LeNet, 2,000 Fashion-MNIST images, batch 50, 5 epochs.",
+    "Influence functions, TracIn and gradient products of a given run, over the plain PyTorch loop that "
+    "trains it: LeNet, 2,000 Fashion-MNIST images, batch 50, 5 epochs.",
     [
         case("EK-FAC, factors and 2,000 x 100", "attribute", 100, factored("ekfac"), 6.5, 4),
         case("EK-FAC, factors and 2,000 x 1,000", "attribute", 1000, factored("ekfac"), 10, 6),

@@ -66,7 +66,7 @@ def cases() -> list[Ratio]:
 
 SUITE = Suite(
     "loo",
-    "Leave-one-out of 64 of 500 Fashion-MNIST images as one vectorised program, over the same one after another "
-    "and over plain loops that train as many times: batch 50, 3 epochs, SGD with momentum.",
+    "Leave-one-out of 64 of 500 Fashion-MNIST images as one vectorised program, over the same one after "
+    "another and over plain loops that train as many times: batch 50, 3 epochs, SGD with momentum.",
     cases(),
 )

@@ -102,8 +102,8 @@ def cases() -> Iterator[Figures]:
 
 SUITE = Suite(
     "memory",
-    "By how much the resident memory rises (MiB): while training, and while a question about a finished run is "
-    "answered. LeNet, 2,000 Fashion-MNIST images, batch 50, 5 epochs; for more and more samples, 320 updates. "
-    "Each in a process of its own, after a small question. Linux only.",
+    "By how much the resident memory rises (MiB): while training, and while a question about a finished "
+    "run is answered. LeNet, 2,000 Fashion-MNIST images, batch 50, 5 epochs; for more and more samples, "
+    "320 updates. Each in a process of its own, after a small question. Linux only.",
     list(cases()),
 )

@@ -143,10 +143,9 @@ def _rows(title: str, result: dict[str, Any], folder: Path, settings: Settings) 
 
 SUITE = Suite(
     "peers",
-    "Other libraries and ours in one environment, on the same trained LeNet (GELU, average pooling), 2,000 "
-    "Fashion-MNIST images of which 20 % are mislabelled, and 100 questions: time over the plain loop of 5 epochs, "
-    "memory, the linear datamodeling score of each question over 50 trainings on half of the data, and wrong "
-    "labels found.",
+    "Other libraries and ours in one environment, on the same trained LeNet (GELU, average pooling), "
+    "2,000 Fashion-MNIST images of which 20 % are mislabelled, and 100 questions: time over the plain "
+    "loop of 5 epochs, memory, the linear datamodeling score of each question over 50 trainings on half "
+    "of the data, and wrong labels found.",
     [Figures(peer, partial(measured, peer)) for peer in PEERS],
-    by_default=False,
 )

@@ -49,8 +49,7 @@ def find(settings: Settings) -> Iterator[Row]:
 
 SUITE = Suite(
     "scale",
-    "60,000 Fashion-MNIST images, 3 epochs, batch 50, LeNet (GELU, average pooling): training and all exact values "
-    "for 10,000 validation images, elapsed minutes and memory; --threads 2 for two cores.",
+    "60,000 Fashion-MNIST images, 3 epochs, batch 50, LeNet (GELU, average pooling): training and all "
+    "exact values for 10,000 validation images, elapsed minutes and memory; --threads 2 for two cores.",
     [Figures("all exact values", find, "minutes")],
-    by_default=False,
 )

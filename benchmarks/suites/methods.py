@@ -7,20 +7,17 @@ when a random 5 % is removed. Every seed draws its own images, flips, initialisa
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-import torch
-from _common import report
 from scipy.stats import spearmanr
-from torch import nn
 
 import dataval as dv
-
-
-def softmax_regression() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+from benchmarks.runner.rows import Row
+from benchmarks.runner.settings import Settings
+from benchmarks.runner.suite import Figures, Suite
+from benchmarks.work import softmax_regression
 
 
 def one_seed(seed: int, n_subsets: int) -> dict[str, Any]:
@@ -51,25 +48,28 @@ def one_seed(seed: int, n_subsets: int) -> dict[str, Any]:
             "spearman_to_leave_one_out": round(float(spearmanr(values, truth).statistic), 3),
             "linear_datamodeling_score": round(score, 3),
         }
-    print(result, flush=True)
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--subsets", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    runs = [one_seed(seed, arguments.subsets) for seed in range(arguments.seeds)]
-    medians = {
-        name: {figure: median(run[name][figure] for run in runs) for figure in runs[0][name]}
-        for name in runs[0]
-        if name != "seed"
-    }
-    report("method_fidelity", {"n_subsets": arguments.subsets, "medians": medians, "seeds": runs})
+def find(settings: Settings) -> Iterator[Row]:
+    yield from rows([one_seed(seed, settings.pick(100, 3)) for seed in range(min(settings.repeats, 3))])
 
 
-if __name__ == "__main__":
-    main()
+def rows(runs: list[dict[str, Any]]) -> Iterator[Row]:
+    """Yield the medians of the seeds."""
+    for name in runs[0]:
+        if name == "seed":
+            continue
+        for figure, unit in FIGURES.items():
+            found = [run[name][figure] for run in runs]
+            yield Row(f"{name}, {unit}", round(median(found), 3), unit, min(found), max(found), better="more")
+
+
+FIGURES = {"linear_datamodeling_score": "LDS", "spearman_to_leave_one_out": "Spearman to leave-one-out"}
+
+SUITE = Suite(
+    "methods",
+    "How well several methods' values predict retraining: softmax regression on 500 Fashion-MNIST images,"
+    " leave-one-out of all of them, and 100 trainings without a random 5 %; median of 3 seeds.",
+    [Figures("methods", find, "LDS")],
+)

@@ -2,7 +2,7 @@
 
 1,000 images with 20 % flipped labels, batch 50, momentum 0.9, weight decay 5e-4, 10 epochs; a random 1 % is
 removed 40 times and the model trained again. LeNet with GELU and average pooling at learning rate 0.02, and
-softmax regression at 0.005, both on standardised pixels (``--raw`` leaves them in [0, 1], where the LeNet
+softmax regression at 0.005, both on standardised pixels and on raw ones in [0, 1] (where the LeNet
 spends most of the run on its initial plateau and the moment at which it leaves it decides everything). Every
 seed draws its own images, flips, initialisation, batches and subsets. Both variants are judged by the same
 retrainings.
@@ -10,28 +10,21 @@ retrainings.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
-from _common import LeNet, report
-from torch import nn
 
 import dataval as dv
+from benchmarks.runner.rows import Row
+from benchmarks.runner.settings import Settings
+from benchmarks.runner.suite import Figures, Suite
+from benchmarks.work import smooth_lenet, softmax_regression
 
-
-def lenet() -> nn.Module:
-    return LeNet(nn.GELU, nn.AvgPool2d)
-
-
-def softmax_regression() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-
-
-SETTINGS = {"lenet": (lenet, 0.02), "softmax_regression": (softmax_regression, 0.005)}
+SETTINGS = {"lenet": (smooth_lenet, 0.02), "softmax_regression": (softmax_regression, 0.005)}
 
 
 def one_seed(name: str, seed: int, n_subsets: int, fraction: float, raw: bool) -> dict[str, Any]:
@@ -72,35 +65,37 @@ def one_seed(name: str, seed: int, n_subsets: int, fraction: float, raw: bool) -
                 "cotangent_growth": round(hydra.diagnostics_["growth"], 2),
                 "noise_auroc": round(detection.auroc.value, 3),
             }
-    print(name, result, flush=True)
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--subsets", type=int, default=40)
-    parser.add_argument("--fraction", type=float, default=0.01)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--raw", action="store_true", help="leave pixels in [0, 1]")
-    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    document: dict[str, Any] = {
-        "n_subsets": arguments.subsets,
-        "fraction": arguments.fraction,
-        "pixels": "in [0, 1]" if arguments.raw else "standardised",
-    }
-    for name in arguments.settings:
-        options = arguments.subsets, arguments.fraction, arguments.raw
-        runs = [one_seed(name, seed, *options) for seed in range(arguments.seeds)]
-        document[name] = {
-            "median_exact": median(run["exact"]["score"] for run in runs),
-            "median_hessian_free": median(run["hessian_free"]["score"] for run in runs),
-            "seeds": runs,
-        }
-    report("hydra_fidelity_raw" if arguments.raw else "hydra_fidelity", document)
+def find(name: str, raw: bool, settings: Settings) -> Iterator[Row]:
+    n_subsets = settings.pick(40, 3)
+    runs = [one_seed(name, seed, n_subsets, 0.01, raw) for seed in range(settings.repeats)]
+    yield from rows(name, raw, runs)
 
 
-if __name__ == "__main__":
-    main()
+def rows(name: str, raw: bool, runs: list[dict[str, Any]]) -> Iterator[Row]:
+    """Yield the median of the seeds for both variants."""
+    for variant in ("exact", "hessian_free"):
+        scores = [run[variant]["score"] for run in runs]
+        yield Row(
+            f"{name}, {'raw' if raw else 'standardised'} pixels, {variant}",
+            round(median(scores), 3),
+            "LDS",
+            min(scores),
+            max(scores),
+            better="more",
+            details={"seeds": [run[variant] for run in runs]},
+        )
+
+
+SUITE = Suite(
+    "fidelity",
+    "How well HyDRA's values predict training without a random 1 %: the linear datamodeling score over 40"
+    " subsets, median of the seeds; 1,000 Fashion-MNIST images with 20 % flipped labels, 10 epochs.",
+    [
+        Figures(f"{name}, {'raw' if raw else 'standardised'} pixels", partial(find, name, raw), "LDS")
+        for raw in (False, True)
+        for name in SETTINGS
+    ],
+)

@@ -7,36 +7,21 @@ layout of earlier versions: one JSON object, written anew for every result.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from benchmarks.runner.rows import Row
+from benchmarks.runner.settings import Settings
+from benchmarks.runner.suite import Figures, Suite
 from dataval.retraining.store import Store
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=int, default=10_000)
-    parser.add_argument("--writers", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--rewritten", type=int, default=2000)
-    parser.add_argument("--folder", type=Path, help="where to write; the system's own by default")
-    arguments = parser.parse_args()
-    result: dict[str, Any] = {"results": arguments.results}
-    for n_writers in arguments.writers:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            result[f"{n_writers}_writers"] = measure(Path(folder), n_writers, arguments.results)
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        seconds = rewrite(Path(folder), arguments.rewritten)
-        result["rewritten_as_one_object"] = {"results": arguments.rewritten, "write_seconds": round(seconds, 3)}
-    from _common import report  # here, so that the writers don't load its frameworks
-
-    report("store", result)
 
 
 def measure(folder: Path, n_writers: int, n_results: int) -> dict[str, Any]:
@@ -88,5 +73,37 @@ def name(i: int) -> str:
     return f"{i:024x}"
 
 
-if __name__ == "__main__":
-    main()
+def find(n_writers: int, settings: Settings) -> Iterator[Row]:
+    n = settings.pick(10_000, 100)
+    with tempfile.TemporaryDirectory() as folder:
+        yield from rows(f"{n_writers} writers", measure(Path(folder), n_writers, n), n)
+
+
+def rows(title: str, found: dict[str, Any], n: int) -> Iterator[Row]:
+    """Yield the figures of one number of writers."""
+    yield Row(f"{title}: writing {n} results", found["write_seconds"], "s", details=found)
+    yield Row(f"{title}: reading them", found["read_seconds"], "s")
+    yield Row(f"{title}: lost", found["lost"], "results", floor=0.0)
+
+
+def find_rewritten(settings: Settings) -> Iterator[Row]:
+    n = settings.pick(2000, 100)
+    with tempfile.TemporaryDirectory() as folder:
+        yield rewritten(rewrite(Path(folder), n), n)
+
+
+def rewritten(seconds: float, n: int) -> Row:
+    """Return the figure of the layout of earlier versions."""
+    return Row(f"one JSON object written anew: writing {n} results", round(seconds, 3), "s", better=None)
+
+
+SUITE = Suite(
+    "store",
+    "The store of finished retrainings: 10,000 results added one by one, by one process and by eight at "
+    "once, and read back; beside one JSON object that is written anew for every result. Elapsed time.",
+    [
+        *(Figures(f"{n} writers", partial(find, n), "s") for n in (1, 8)),
+        Figures("one JSON object written anew", find_rewritten, "s"),
+    ],
+    cpu_only=True,
+)

@@ -7,27 +7,29 @@ hypergradients are about; methods that average over epochs don't mind. The cosin
 
 from __future__ import annotations
 
-import argparse
 import warnings
+from collections.abc import Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
-import torch
-from _common import LeNet, report
-
 import dataval as dv
+from benchmarks.runner.rows import Row
+from benchmarks.runner.settings import Settings
+from benchmarks.runner.suite import Figures, Suite
+from benchmarks.work import lenet
 
 SCHEDULES = {"cosine": dv.CosineSchedule(), "constant": dv.ConstantSchedule()}
 
 
-def one_seed(seed: int, schedule: str) -> dict[str, Any]:
-    data = dv.datasets.load_fashion_mnist(n_train=2000, n_val=500, seed=seed)
+def one_seed(seed: int, schedule: str, n_train: int = 2000, epochs: int = 20) -> dict[str, Any]:
+    data = dv.datasets.load_fashion_mnist(n_train=n_train, n_val=500, seed=seed)
     y, is_noisy = dv.noise.flip_labels(data.y_train, 0.2, seed=seed)
     optimizer = dv.SGD(learning_rate=0.05, momentum=0.9, weight_decay=5e-4)
     training = dv.Training(
-        optimizer=optimizer, epochs=20, batch_size=50, schedule=SCHEDULES[schedule], seed=seed
+        optimizer=optimizer, epochs=epochs, batch_size=50, schedule=SCHEDULES[schedule], seed=seed
     )
-    learner = dv.Learner(lambda: LeNet(), training=training, progress=False)  # noqa: PLW0108 - it is a class
+    learner = dv.Learner(lenet, training=training, progress=False)
     run = learner.train(data.X_train, y)
     methods = {
         "mean_loss": dv.MeanLoss(learner),
@@ -50,32 +52,32 @@ def one_seed(seed: int, schedule: str) -> dict[str, Any]:
             "auroc": round(found.auroc.value, 3),
             "average_precision": round(found.average_precision.value, 3),
         }
-        print(schedule, seed, name, result[name], flush=True)
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--schedules", nargs="+", default=list(SCHEDULES), choices=SCHEDULES)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    warnings.simplefilter(
-        "ignore", dv.ChaoticTrainingWarning
-    )  # what they find is measured, not what they predict
-    report("noise_detection", {name: measure(name, arguments.seeds) for name in arguments.schedules})
+def find(schedule: str, settings: Settings) -> Iterator[Row]:
+    size = settings.pick((2000, 20), (100, 1))
+    with warnings.catch_warnings():
+        # What they find is measured, not what they predict.
+        warnings.simplefilter("ignore", dv.ChaoticTrainingWarning)
+        runs = [one_seed(seed, schedule, *size) for seed in range(min(settings.repeats, 3))]
+    yield from rows(schedule, runs)
 
 
-def measure(schedule: str, n_seeds: int) -> dict[str, Any]:
-    runs = [one_seed(seed, schedule) for seed in range(n_seeds)]
-    medians = {
-        name: {figure: median(run[name][figure] for run in runs) for figure in runs[0][name]}
-        for name in runs[0]
-        if name != "seed"
-    }
-    return {"medians": medians, "seeds": runs}
+def rows(schedule: str, runs: list[dict[str, Any]]) -> Iterator[Row]:
+    """Yield the medians of the seeds."""
+    for name in runs[0]:
+        if name == "seed":
+            continue
+        for figure, unit in {"auroc": "AUROC", "average_precision": "average precision"}.items():
+            found = [run[name][figure] for run in runs]
+            title = f"{schedule} rate: {name}, {unit}"
+            yield Row(title, round(median(found), 3), unit, min(found), max(found), better="more")
 
 
-if __name__ == "__main__":
-    main()
+SUITE = Suite(
+    "noise",
+    "What every method finds among 2,000 Fashion-MNIST images with 20 % flipped labels, LeNet, 20 epochs,"
+    " with a learning rate that falls to zero and with a constant one; median of 3 seeds.",
+    [Figures(f"{schedule} rate", partial(find, schedule), "AUROC") for schedule in SCHEDULES],
+)

@@ -9,63 +9,32 @@ are the peaks of the resident memory (VmRSS, which counts the pages of a map) an
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _common import report
 from torch import nn
+
+from benchmarks.runner.memory import Peaks, in_fresh_process
+from benchmarks.runner.rows import Row
+from benchmarks.runner.settings import Settings
+from benchmarks.runner.suite import Figures, Suite
 
 N, FEATURES, CLASSES, N_VALIDATION = 200_000, 784, 10, 1000
 EPOCHS, BATCH = 2, 256
 PROGRAMS = ("plain loop", "train", "train and score")
 
 
-class Peaks:
-    """Watches this process's resident memory, every five milliseconds."""
-
-    def __enter__(self) -> Peaks:
-        self._before = _memory()
-        self._peaks, self._stop = self._before, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def rises(self) -> dict[str, float]:
-        """Return the rise of each in MiB."""
-        return {key: round((self._peaks[key] - self._before[key]) / 1024, 1) for key in self._before}
-
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            self._peaks = {key: max(self._peaks[key], now) for key, now in _memory().items()}
-            time.sleep(5e-3)
-
-
-def _memory() -> dict[str, int]:
-    """Return VmRSS and RssAnon in KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return {key: int(fields[key].split()[0]) for key in ("VmRSS", "RssAnon")}
-
-
-def make_files(folder: Path) -> None:
+def make_files(folder: Path, n: int) -> None:
     """Write samples of ten overlapping clusters, some at a time."""
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(CLASSES, FEATURES)).astype(np.float32) / 8
-    y = rng.integers(0, CLASSES, N + N_VALIDATION)
-    X = np.lib.format.open_memmap(folder / "X.npy", "w+", dtype=np.float32, shape=(N + N_VALIDATION, FEATURES))
+    y = rng.integers(0, CLASSES, n + N_VALIDATION)
+    X = np.lib.format.open_memmap(folder / "X.npy", "w+", dtype=np.float32, shape=(n + N_VALIDATION, FEATURES))
     for part in np.array_split(np.arange(len(y)), 50):
         X[part] = centers[y[part]] + rng.normal(size=(len(part), FEATURES)).astype(np.float32)
     np.save(folder / "y.npy", y)
@@ -90,10 +59,10 @@ def plain_loop(model: nn.Module, X: np.ndarray, y: np.ndarray) -> None:
             optimizer.step()
 
 
-def run(program: str, name: str, folder: Path) -> dict[str, Any]:
+def run(program: str, name: str, folder: str) -> dict[str, Any]:
     """Run one program in this process."""
-    X, y = np.load(folder / "X.npy", mmap_mode="r"), np.load(folder / "y.npy")
-    few = slice(N - BATCH, None)
+    X, y = np.load(Path(folder, "X.npy"), mmap_mode="r"), np.load(Path(folder, "y.npy"))
+    few = slice(len(X) - N_VALIDATION - BATCH, None)
     with Peaks() as whole:
         carry_out(program, make_model(name), np.array(X[few]), y[few])
         start, peaks = time.perf_counter(), Peaks()
@@ -127,33 +96,26 @@ def _value(model: nn.Module, X: np.ndarray, y: np.ndarray, *, scores: bool) -> N
         assert np.isfinite(values).all()
 
 
-def main() -> None:
-    """Run every program on both models."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--one", nargs=3, metavar=("PROGRAM", "MODEL", "FOLDER"))
-    one = parser.parse_args().one
-    if one:
-        print(json.dumps(run(one[0], one[1], Path(one[2]))))
-        return
+def find(settings: Settings) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        make_files(Path(folder))
-        found = {
-            f"{name}, {program}": _in_process(program, name, folder)
-            for name in ("linear", "hidden layer")
-            for program in PROGRAMS
-        }
-    size = N * FEATURES * 4 / 2**20
-    report("memory_map", {"file_MiB": round(size, 1), "epochs": EPOCHS, "batch_size": BATCH, "results": found})
+        make_files(Path(folder), settings.pick(N, 2000))
+        for name in ("linear", "hidden layer"):
+            for program in PROGRAMS:
+                found = in_fresh_process(run, program, name, folder)
+                yield from rows(f"{name}, {program}", found)
 
 
-def _in_process(program: str, name: str, folder: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", program, name, folder]
-    found: dict[str, Any] = json.loads(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    )
-    print(f"{name}, {program}: {found}", file=sys.stderr)
-    return found
+def rows(title: str, found: dict[str, Any]) -> Iterator[Row]:
+    """Yield memory and time of one program."""
+    anonymous = found["above_tiny_run_MiB"]["RssAnon"]
+    yield Row(f"{title}: anonymous memory", anonymous, "MiB above a tiny run", details=found)
+    yield Row(f"{title}: time", found["seconds"], "s")
 
 
-if __name__ == "__main__":
-    main()
+SUITE = Suite(
+    "memory_map",
+    "Memory and time of training and scoring 200,000 samples that lie in a file of 598 MiB, beside a "
+    "plain loop over the same file, each in a process of its own. Linux only.",
+    [Figures("memory map", find, "MiB")],
+    cpu_only=True,
+)

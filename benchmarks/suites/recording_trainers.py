@@ -5,20 +5,23 @@ A small BERT (2 layers, width 64) on 1,280 random sentences of 32 words, without
 
 from __future__ import annotations
 
-import argparse
 import logging
 import tempfile
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from _common import interleaved, median_ratio, report
-from recording import small_bert
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import dataval_torch
+from benchmarks.runner.clock import Action
+from benchmarks.runner.settings import Settings
+from benchmarks.runner.suite import Ratio, Suite
+from benchmarks.suites.recording import small_bert
 
 WORDS = torch.randint(0, 1000, (1280, 32), generator=torch.Generator().manual_seed(0))
 LABELS = WORDS[:, 0] % 4
@@ -88,34 +91,25 @@ def hugging_face(epochs: int, *, recorded: bool) -> Any:
         return recorder.finish() if recorder else None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    warnings.simplefilter("ignore")
+def action(train: Callable[..., Any], recorded: bool, settings: Settings) -> Action:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    found = {}
-    for train in (lightning, hugging_face):
-        run = train(arguments.epochs, recorded=True)
-        times = interleaved(
-            {
-                "plain": lambda train=train: train(arguments.epochs, recorded=False),
-                "recorded": lambda train=train: train(arguments.epochs, recorded=True),
-            },
-            arguments.rounds,
+
+    def timed() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            train(settings.pick(5, 1), recorded=recorded)
+
+    return timed
+
+
+SUITE = Suite(
+    "recording_trainers",
+    "Recording Lightning's and Hugging Face's Trainer over the same without a recorder, default proof: a "
+    "small BERT on 1,280 random sentences, batch 64, 5 epochs.",
+    [
+        Ratio(
+            name, partial(action, train, True), partial(action, train, False), unit="x trainer without recorder"
         )
-        found[train.__name__] = {
-            "updates": run.n_steps,
-            "proved": int(run.evidence.is_proved.sum()),
-            "grade": run.evidence.grade,
-            "seconds": times,
-            "median_ratio": median_ratio(times["recorded"], times["plain"]),
-        }
-    report("recording_trainers", {"epochs": arguments.epochs, "batch_size": 64, **found})
-
-
-if __name__ == "__main__":
-    main()
+        for name, train in {"Lightning": lightning, "Hugging Face": hugging_face}.items()
+    ],
+)
