@@ -34,7 +34,7 @@ PEERS = {
 }
 """The modules here, without their underscores, and the distributions they need."""
 
-TIMEOUT = 600
+TIMEOUT = 300
 N_SUBSETS, FRACTION = 50, 0.5
 
 
