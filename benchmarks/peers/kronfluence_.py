@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def strategy(name: str) -> Callable[[Task], Callable[[], Any]]:
     def prepare(task: Task) -> Callable[[], Any]:
         logging.disable(logging.WARNING)
         measured = Classification()
-        model = prepare_model(task.model, measured)
+        model = prepare_model(copy.deepcopy(task.model), measured)
 
         def action() -> Any:
             with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,9 @@ def influence(make: Callable[[Task], Any]) -> Callable[[Task], Callable[[], Any]
 
 
 METHODS = {
-    "EK-FAC": influence(lambda task: EkfacInfluence(task.model, regularization=0.1, update_diagonal=True)),
+    "EK-FAC": influence(
+        lambda task: EkfacInfluence(task.model, update_diagonal=True, hessian_regularization=0.1)
+    ),
     "Nystroem sketch of rank 20": influence(
         lambda task: NystroemSketchInfluence(
             task.model, torch.nn.functional.cross_entropy, regularization=0.1, rank=20

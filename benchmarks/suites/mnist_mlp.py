@@ -36,7 +36,8 @@ def averaged(settings: Settings) -> Iterator[Row]:
 
 SUITE = Suite(
     "mnist_mlp",
-    f"dattri's MLP 784-128-64-10 {ABOUT} Exact values of 60 test samples, and of 15 averaged over --repeats runs.",
+    f"dattri's MLP 784-128-64-10 {ABOUT} Exact values of 60 test samples, and of 15 averaged over "
+    "--repeats runs.",
     [
         Figures(f"{NAME}, mean of runs", averaged, UNIT),
         Figures(NAME, partial(each_method, NAME), UNIT),

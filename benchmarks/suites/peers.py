@@ -34,7 +34,7 @@ PEERS = {
 }
 """The modules here, without their underscores, and the distributions they need."""
 
-TIMEOUT = 300
+TIMEOUT = 600
 N_SUBSETS, FRACTION = 50, 0.5
 
 
