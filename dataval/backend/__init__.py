@@ -4,6 +4,7 @@ from dataval.backend.arrays import Array, Arrays
 from dataval.backend.contract import (
     Backend,
     Batches,
+    FirstOrder,
     Linearization,
     Objective,
     ObjectiveFunction,
@@ -16,6 +17,7 @@ __all__ = [
     "Arrays",
     "Backend",
     "Batches",
+    "FirstOrder",
     "Linearization",
     "Objective",
     "ObjectiveFunction",

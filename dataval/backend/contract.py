@@ -38,13 +38,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.arrays import Array, Arrays
-from dataval.backend.layers import LayerGradients, plain_gradients
+from dataval.backend.layers import LayerGradients, compact, gradient_of, plain_gradients, slopes_along
 from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
 from dataval.checks import described
@@ -53,6 +54,7 @@ from dataval.data import Data, Samples
 __all__ = [
     "Backend",
     "Batches",
+    "FirstOrder",
     "Linearization",
     "Objective",
     "ObjectiveFunction",
@@ -139,6 +141,22 @@ class Linearization:
         return self._gradient
 
 
+@dataclass(frozen=True)
+class FirstOrder:
+    """The gradient of a weighted batch loss, and the slopes of its samples from the same pass.
+
+    Attributes
+    ----------
+    gradient : array, shape (P,)
+        ``sum_j weights_j * grad loss_j``.
+    slopes : callable
+        Takes vectors ``(P,)`` or ``(K, P)`` and returns ``<vector, grad loss_j>``, ``(n,)`` or ``(K, n)``.
+    """
+
+    gradient: Array
+    slopes: Callable[[Array], Array]
+
+
 class TrainingLoss(ABC):
     """The per-sample losses of a batch in training mode, and their derivatives.
 
@@ -187,6 +205,11 @@ class TrainingLoss(ABC):
             If a layer has no second derivative; the message names it.
         """
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether `layer_gradients` knows layers, at the cost of about one gradient."""
+        return False
+
     def layer_gradients(
         self, parameters: Array, buffers: Array, batch: Any, seed: int
     ) -> Sequence[LayerGradients]:
@@ -195,6 +218,19 @@ class TrainingLoss(ABC):
         What no layer is known for is `PlainGradients`, by default everything.
         """
         return plain_gradients(self.rows(parameters, buffers, batch, seed))
+
+    def first_order(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
+    ) -> FirstOrder:
+        """Return the weighted loss's gradient, and the slopes along vectors that may depend on it.
+
+        Where layers are known, one pass serves both.
+        """
+        if not self.has_layers:
+            gradient = self.gradient(parameters, buffers, batch, weights, seed)[1]
+            return FirstOrder(gradient, lambda vectors: self.slopes(parameters, buffers, batch, vectors, seed))
+        blocks = compact(self.arrays, self.layer_gradients(parameters, buffers, batch, seed))
+        return FirstOrder(gradient_of(self.arrays, blocks, weights), partial(slopes_along, self.arrays, blocks))
 
     def losses(self, parameters: Array, buffers: Array, batch: Any, seed: int) -> Array:
         """Return the losses ``(n,)``."""
@@ -209,11 +245,14 @@ class TrainingLoss(ABC):
     def slopes(self, parameters: Array, buffers: Array, batch: Any, vectors: Array, seed: int) -> Array:
         """Return the slopes ``<vector, grad loss_j>``, ``(n,)`` along one vector or ``(K, n)`` along K.
 
-        Along few vectors these are directional derivatives of the whole batch; along many, inner products with
-        the gradients of some samples at a time.
+        Along one vector, or few, these are directional derivatives of the whole batch; along many, inner
+        products with its gradients by layer, or with those of some samples at a time.
         """
         if vectors.ndim == 1:
             return self.slope(parameters, buffers, batch, vectors, seed)
+        if len(vectors) > 1 and self.has_layers:
+            blocks = self.layer_gradients(parameters, buffers, batch, seed)
+            return slopes_along(self.arrays, blocks, vectors)
         n_few = max(_FEW_VECTORS, int(_FEW_IN_COUPLED * len(batch)) if self.is_coupled else 0)
         if len(vectors) <= n_few:
             return self.arrays.stack([self.slope(parameters, buffers, batch, v, seed) for v in vectors])

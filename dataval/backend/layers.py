@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 from dataval.backend.arrays import Array, Arrays
 
 __all__ = [
+    "Blocks",
     "LayerGradients",
     "LinearGradients",
     "LookupGradients",
     "PlainGradients",
+    "TiedGradients",
+    "compact",
     "gradient_of",
     "inner_products",
     "plain_gradients",
@@ -38,7 +41,7 @@ __all__ = [
 Piece = tuple[int, Array]
 """Where a part of the flat parameter vector starts, and what belongs there, along the last axis."""
 
-_GRAM_ENTRIES = 2**23  # products of two samples' positions that are held at a time
+_ENTRIES = 2**23  # of what is formed on the way that are held at a time
 
 
 class LayerGradients(ABC):
@@ -75,6 +78,10 @@ class LayerGradients(ABC):
 
     def slopes(self, arrays: Arrays, vectors: Array) -> Array:
         """Return the inner products ``(K, n)`` with the layer's part of vectors ``(K, P)``."""
+        parts = _parts(len(self), sum(size for _, size in self.spans))
+        return arrays.concatenate([self.part(rows)._slopes_by_pieces(arrays, vectors) for rows in parts])
+
+    def _slopes_by_pieces(self, arrays: Arrays, vectors: Array) -> Array:
         return _sum(
             arrays.outer(vectors[:, start : start + size], rows)
             for (start, size), (_, rows) in zip(self.spans, self.pieces(arrays), strict=True)
@@ -82,8 +89,12 @@ class LayerGradients(ABC):
 
     def inner(self, arrays: Arrays, other: LayerGradients) -> Array:
         """Return the inner products ``(n, m)`` with the gradients of m other samples in the same layer."""
-        pairs = zip(self.pieces(arrays), other.pieces(arrays), strict=True)
-        return _sum(arrays.outer(mine, theirs) for (_, mine), (_, theirs) in pairs)
+        size = sum(size for _, size in self.spans)
+        mine = [self.part(rows) for rows in _parts(len(self), size)]
+        theirs = [other.part(rows) for rows in _parts(len(other), size)]
+        return _stacked(
+            arrays, [arrays.concatenate([_by_pieces(arrays, one, two) for two in theirs]) for one in mine]
+        )
 
     def squared_norms(self, arrays: Arrays) -> Array:
         """Return the squared norms ``(n,)``."""
@@ -150,8 +161,16 @@ class LinearGradients(LayerGradients):
             found.append((self.bias, arrays.reshape(rows, (len(self), -1))))
         return found
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the products take less room than what they are formed from."""
+        n_positions, _, n_outputs, n_inputs = self.shape
+        return n_positions > 1 and n_positions * (n_outputs + n_inputs) > n_outputs * n_inputs
+
     def total(self, arrays: Arrays, weights: Array) -> list[Piece]:
         """Add up over samples and positions in one product."""
+        if self.is_long:
+            return [(start, arrays.einsum("jp,j->p", rows, weights)) for start, rows in self.pieces(arrays)]
         weighted = self.outputs * arrays.reshape(weights, (-1, 1, 1, 1))
         found = []
         if self.weight is not None:
@@ -164,7 +183,7 @@ class LinearGradients(LayerGradients):
     def slopes(self, arrays: Arrays, vectors: Array) -> Array:
         """Move the inputs along a vector, where that takes less than forming the products."""
         n_positions, n_groups, n_outputs, n_inputs = self.shape
-        if self.weight is None or (len(vectors) > 1 and n_positions > 1):
+        if self.weight is None or self.is_long or (len(vectors) > 1 and n_positions > 1):
             return super().slopes(arrays, vectors)
         (start, size), sizes = self.spans[0], {"g": n_groups, "o": n_outputs, "i": n_inputs}
         along = arrays.reshape(vectors[:, start : start + size], (-1, *(sizes[axis] for axis in self.order)))
@@ -315,12 +334,67 @@ class PlainGradients(LayerGradients):
         return [(self.start, arrays.einsum("jp,j->p", self.rows, weights))]
 
 
+@dataclass(frozen=True)
+class TiedGradients(LayerGradients):
+    """Of one parameter that is used in several ways: an embedding whose table is also the last layer's matrix.
+
+    Attributes
+    ----------
+    uses : sequence of LayerGradients
+        All of the same span.
+    """
+
+    uses: Sequence[LayerGradients]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Of the first use."""
+        return self.uses[0].name
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.uses[0])
+
+    def part(self, rows: slice) -> TiedGradients:
+        """Return those of some of the samples."""
+        return TiedGradients([use.part(rows) for use in self.uses])
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Start and size of the parameter."""
+        return self.uses[0].spans
+
+    def pieces(self, arrays: Arrays) -> list[Piece]:
+        """Add up what each use gives."""
+        return [(self.spans[0][0], _sum(use.pieces(arrays)[0][1] for use in self.uses))]
+
+    def total(self, arrays: Arrays, weights: Array) -> list[Piece]:
+        """Add up what each use gives."""
+        return [(self.spans[0][0], _sum(use.total(arrays, weights)[0][1] for use in self.uses))]
+
+    def slopes(self, arrays: Arrays, vectors: Array) -> Array:
+        """Add up what each use gives."""
+        return _sum(use.slopes(arrays, vectors) for use in self.uses)
+
+
 Blocks = Sequence[LayerGradients]
+"""The gradients of samples in all parameters."""
 
 
 def plain_gradients(rows: Array) -> list[LayerGradients]:
     """Return gradients ``(n, P)`` as those of one layer that nothing is known of."""
     return [PlainGradients("the model", rows, 0)]
+
+
+def compact(arrays: Arrays, blocks: Blocks) -> list[LayerGradients]:
+    """Return blocks whose products are formed where these take less room: for several sums or slopes."""
+    found: list[LayerGradients] = []
+    for block in blocks:
+        if isinstance(block, LinearGradients) and block.is_long:
+            found += [PlainGradients(block.name, rows, start) for start, rows in block.pieces(arrays)]
+        else:
+            found.append(block)
+    return found
 
 
 def rows_of(arrays: Arrays, blocks: Blocks) -> Array:
@@ -350,12 +424,17 @@ def squared_norms_of(arrays: Arrays, blocks: Blocks) -> Array:
     return _sum(block.squared_norms(arrays) for block in blocks)
 
 
+def _by_pieces(arrays: Arrays, left: LayerGradients, right: LayerGradients) -> Array:
+    pairs = zip(left.pieces(arrays), right.pieces(arrays), strict=True)
+    return _sum(arrays.outer(mine, theirs) for (_, mine), (_, theirs) in pairs)
+
+
 def _joined(arrays: Arrays, pieces: Sequence[Piece]) -> Array:
     return arrays.concatenate([part for _, part in sorted(pieces, key=lambda piece: piece[0])])
 
 
 def _parts(n: int, entries_each: int) -> Iterator[slice]:
-    size = max(1, _GRAM_ENTRIES // max(1, entries_each))
+    size = max(1, _ENTRIES // max(1, entries_each))
     for start in range(0, n, size):
         yield slice(start, min(n, start + size))
 

@@ -32,6 +32,8 @@ class FirstThatWorks:
         Returns the arguments of the small case.
     reference : callable, optional
         What the small case is held against; the last way by default.
+    seen : callable, optional
+        Turns a result into the arrays that have to agree, where it isn't made of them.
     """
 
     unsupported: ClassVar[Errors]
@@ -41,11 +43,16 @@ class FirstThatWorks:
     """What is no missing operation, though it may look like one: running out of memory."""
 
     def __init__(
-        self, *ways: Way, rehearsal: Callable[[], tuple[Any, ...]] | None = None, reference: Way | None = None
+        self,
+        *ways: Way,
+        rehearsal: Callable[[], tuple[Any, ...]] | None = None,
+        reference: Way | None = None,
+        seen: Way | None = None,
     ) -> None:
         self._ways = list(ways)
         self._rehearsal = rehearsal
         self._reference = reference or ways[-1]
+        self._seen = seen or (lambda result: result)
 
     def __call__(self, *args: Any) -> Any:
         """Call the way in use, moving on where it isn't supported."""
@@ -74,7 +81,7 @@ class FirstThatWorks:
         if self._rehearsal is None:
             return
         args = self._rehearsal()
-        if not agree(self._ways[0](*args), self._reference(*args)):
+        if not agree(self._seen(self._ways[0](*args)), self._seen(self._reference(*args))):
             raise RuntimeError("two ways of computing the same derivative disagree")
         self._rehearsal = None
 

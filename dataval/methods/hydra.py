@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, ObjectiveFunction
+from dataval.backend.layers import Blocks, compact
 from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
@@ -171,6 +172,7 @@ class HyDRA(RunValuator):
                     int(chunk[0]),
                     f"attributing {chunk[-1] + 1}/{len(validation)}",
                     partial(objective.gradients, replay.final, chunk),
+                    partial(objective.layer_gradients, replay.final, chunk),
                 )
                 for chunk in self._chunks(replay, len(validation))
             ]
@@ -195,20 +197,23 @@ class HyDRA(RunValuator):
         part: int,
         what: str,
         gradients: Callable[[], tuple[Array, Array]],
+        layers: Callable[[], Blocks] | None = None,
     ) -> SweepResult:
         """Return the result of a sweep, of which `parts` holds what is done already."""
         if part not in parts:
-            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()))
+            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()), layers)
         found = parts[part]
         if isinstance(found, Sweep):
             with progress_bar(what, replay.run.n_steps, self.learner.progress, found.n_done) as bar:
                 found = parts[part] = found.carry_out(bar.update)
         return found
 
-    def _make_sweep(self, replay: Replay, start: State) -> Sweep:
+    def _make_sweep(self, replay: Replay, start: State, layers: Callable[[], Blocks] | None) -> Sweep:
         program = replay.program
         if self.hessian:
             return BackwardSweep(replay, start, program.pullback)
+        if program.is_linear and layers is not None and program.backend.loss.has_layers:
+            return ForwardSweep(replay, start.parameters, compact(program.backend.arrays, layers()))
         if program.is_linear:
             return ForwardSweep(replay, start.parameters)
         return BackwardSweep(replay, start, program.pullback_hessian_free)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from dataval.checks import whole_number, whole_numbers
 from dataval.data import Samples
 from dataval.errors import RunMismatchError
 from dataval.methods.of_states import States, StateValuator
+from dataval.objectives.products import gradient_products
 from dataval.objectives.training import TrainingSamples
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
@@ -28,7 +29,6 @@ from dataval.training.replay import Replay
 __all__ = ["TracIn"]
 
 FloatArray = NDArray[np.float64]
-GradientsAt = Callable[[State], Array]
 Part = tuple[float | FloatArray, FloatArray]
 
 _ATTRIBUTE_BYTES = 2**28
@@ -136,8 +136,7 @@ class TracIn(StateValuator):
 
     def _score(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
-        values = self._trace(states, "scoring", lambda state: objective.gradient(state)[0][None])
-        return np.asarray(values[0])
+        return np.asarray(self._trace(states, "scoring", _Mean(objective))[0])
 
     def _attribute(self, states: States, validation: Samples) -> FloatArray:
         objective = self._objective(states, validation)
@@ -148,33 +147,32 @@ class TracIn(StateValuator):
         found = []
         for chunk in self._chunks(states, len(validation)):
             what = f"attributing {chunk[-1] + 1}/{len(validation)}"
-            found.append(self._trace(states, what, partial(_gradients, objective, chunk)))
+            found.append(self._trace(states, what, _Each(objective, chunk)))
         return np.concatenate(found)
 
     def _objective(self, states: States, validation: Samples) -> ValidationObjective:
         backend = states.program.backend
         return ValidationObjective(backend, validation, self.objective, self.chunk_size or CHUNK_SIZE)
 
-    def _trace(self, states: States, what: str, gradients_at: GradientsAt) -> FloatArray:
-        """Return the values for K objectives, shape (K, N), from their gradients ``(K, P)`` at a state."""
+    def _trace(self, states: States, what: str, question: _Question) -> FloatArray:
+        """Return the values for K objectives, shape (K, N)."""
         if isinstance(self.checkpoints, str) and self.checkpoints == "updates":
-            return self._trace_updates(states, what, gradients_at)
+            return self._trace_updates(states, what, question)
         total: FloatArray | float = 0.0
         for state, parts in self._stages(states, what):
             samples = TrainingSamples(states.program, state)
-            directions = states.program.backend.arrays.to_numpy(gradients_at(state)).astype(np.float64)
             for mask, shares in parts:
-                total = total + shares * samples.slopes(mask * directions)
+                total = total + shares * question.products(samples, state, mask)
         return np.asarray(total)
 
-    def _trace_updates(self, states: States, what: str, gradients_at: GradientsAt) -> FloatArray:
+    def _trace_updates(self, states: States, what: str, question: _Question) -> FloatArray:
         if not isinstance(states, Replay):
             raise TypeError("checkpoints='updates' needs a recorded run: choose 'epochs' or a list of updates")
         program, plan = states.program, states.program.plan
         total: FloatArray | None = None
         with progress_bar(what, plan.n_steps, self.learner.progress) as bar:
             for step, state in states.forward():
-                slopes = _slopes_at_rates(program, gradients_at(state), state, step)
+                slopes = _slopes_at_rates(program, question.gradients(state), state, step)
                 what = f"the gradient of its loss at update {step} of {plan.n_steps}"
                 check_finite(slopes, plan.batch(step), program.weights, what)
                 total = np.zeros((len(slopes), plan.n_samples)) if total is None else total
@@ -211,8 +209,56 @@ class TracIn(StateValuator):
             yield np.arange(start, min(n, start + size))
 
 
-def _gradients(objective: ValidationObjective, chunk: NDArray[np.int64], state: State) -> Array:
-    return objective.gradients(state, chunk)[0]
+class _Question(ABC):
+    """One objective or K of them.
+
+    Parameters
+    ----------
+    objective : ValidationObjective
+    """
+
+    def __init__(self, objective: ValidationObjective) -> None:
+        self._objective = objective
+
+    @abstractmethod
+    def gradients(self, state: State) -> Array:
+        """Return the gradients ``(K, P)``."""
+
+    def products(self, samples: TrainingSamples, state: State, mask: float | FloatArray) -> FloatArray:
+        """Return their inner products with the training samples' gradients, times a mask, ``(K, N)``."""
+        return samples.slopes(mask * samples.numpy(self.gradients(state)))
+
+
+class _Mean(_Question):
+    """The mean over the validation samples."""
+
+    def gradients(self, state: State) -> Array:
+        """Return the gradient ``(1, P)``."""
+        return self._objective.gradient(state)[0][None]
+
+
+class _Each(_Question):
+    """Some of the validation samples, each on its own.
+
+    Parameters
+    ----------
+    objective : ValidationObjective
+    indices : ndarray of int64
+    """
+
+    def __init__(self, objective: ValidationObjective, indices: NDArray[np.int64]) -> None:
+        super().__init__(objective)
+        self._indices = indices
+
+    def gradients(self, state: State) -> Array:
+        """Return the gradients ``(K, P)``."""
+        return self._objective.gradients(state, self._indices)[0]
+
+    def products(self, samples: TrainingSamples, state: State, mask: float | FloatArray) -> FloatArray:
+        """Multiply layer by layer where all parameters count alike."""
+        if isinstance(mask, float) and mask == 1.0:
+            return gradient_products(samples, self._objective, state, self._indices)
+        return super().products(samples, state, mask)
 
 
 def _slopes_at_rates(program: Program, gradients: Array, state: State, step: int) -> FloatArray:

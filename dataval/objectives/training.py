@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.backend.layers import LayerGradients, compact, inner_products, squared_norms_of
 from dataval.errors import InvalidDataError
 from dataval.training.faults import check_finite
 from dataval.training.program import Program, State
@@ -17,6 +18,7 @@ __all__ = ["CurvatureKind", "TrainingSamples"]
 FloatArray = NDArray[np.float64]
 CurvatureKind = Literal["hessian", "gauss_newton"]
 _CHUNK_SIZE = 250  # larger ones leave the caches of a processor
+_LAYER_BYTES = 2**25  # of activations, which convolutions see several times
 _ROW_BYTES = 2**26  # of per-sample gradients at a time
 _WHAT = "the gradient of its loss in evaluation mode"
 _CHUNK_ROWS = 4000  # samples times vectors that are handled at a time
@@ -42,6 +44,7 @@ class TrainingSamples:
         self._batches = program.backend.batches(program.data)
         self._state, self._weights = state, program.weights
         self._chunk_size = chunk_size or _CHUNK_SIZE
+        self._activation_bytes = program.backend.activation_bytes
         self.n = len(program.data)
         self.n_parameters = program.backend.signature.n_parameters
 
@@ -59,21 +62,47 @@ class TrainingSamples:
         check_finite(found.T, indices, self._weights, _WHAT)
         return found
 
+    def products(self, blocks: Sequence[LayerGradients]) -> FloatArray:
+        r"""Return :math:`\langle\nabla F_k, \nabla\ell_j\rangle` with K gradients by layer, ``(K, N)``.
+
+        What isn't finite stays so: `slopes` along the gradients names the sample.
+        """
+        kept = compact(self._arrays, blocks)
+        parts = [inner_products(self._arrays, kept, self._layers(chunk)) for chunk in self._layer_chunks()]
+        return np.concatenate(list(map(self.numpy, parts)), axis=-1)
+
+    def _layers(self, indices: NDArray[np.int64]) -> Sequence[LayerGradients]:
+        found = self._loss.layer_gradients(*self._at, self._batches.take(indices))
+        return compact(self._arrays, found)
+
+    def _layer_chunks(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the indices of all samples, few enough at a time for what their layers keep."""
+        size = max(1, min(self._chunk_size, _LAYER_BYTES // max(1, self._activation_bytes)))
+        for start in range(0, self.n, size):
+            yield np.arange(start, min(self.n, start + size))
+
     def _slopes(self, indices: NDArray[np.int64], directions: Any) -> FloatArray:
-        found = self._numpy(self._loss.slopes(*self._at, self._batches.take(indices), directions))
+        found = self.numpy(self._loss.slopes(*self._at, self._batches.take(indices), directions))
         if len(indices) == 1 or np.isfinite(found).all():
             return found
         return np.concatenate([self._slopes(one, directions) for one in indices[:, None]], axis=-1)
 
     def _rows(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return gradients; one by one where any isn't finite, lest it spoil those of its neighbours."""
-        found = self._numpy(self._loss.rows(*self._at, self._batches.take(indices))[0])
+        found = self.numpy(self._loss.rows(*self._at, self._batches.take(indices))[0])
         if len(indices) == 1 or np.isfinite(found).all():
             return found
         return np.concatenate([self._rows(one) for one in indices[:, None]])
 
     def squared_norms(self, mask: float | FloatArray = 1.0) -> FloatArray:
         """Return the squared norms of all samples' gradients times a mask ``(P,)``, shape ``(N,)``."""
+        if isinstance(mask, float) and mask == 1.0:
+            parts_of_all = [
+                squared_norms_of(self._arrays, self._layers(chunk)) for chunk in self._layer_chunks()
+            ]
+            found = np.concatenate(list(map(self.numpy, parts_of_all)))
+            if np.isfinite(found).all():
+                return found
         rows = max(1, _ROW_BYTES // (8 * self.n_parameters))
         parts = [np.arange(start, min(self.n, start + rows)) for start in range(0, self.n, rows)]
         return np.concatenate([((mask * self.gradients(part)) ** 2).sum(axis=1) for part in parts])
@@ -97,7 +126,7 @@ class TrainingSamples:
             if len(kept):
                 part = self._arrays.from_numpy(weights[kept])
                 total = total + product(*self._at, self._batches.take(kept), part, directions)
-        found = self._numpy(total).reshape(vectors.shape)
+        found = self.numpy(total).reshape(vectors.shape)
         if not np.isfinite(found).all():
             raise self._curvature_fault(product, weights, vectors)
         return found
@@ -109,7 +138,7 @@ class TrainingSamples:
         one, direction = self._arrays.from_numpy(np.ones(1)), self._arrays.from_numpy(vectors[0])
         for sample in np.flatnonzero(weights):
             found = product(*self._at, self._batches.take(np.array([sample])), one, direction)
-            if not np.isfinite(self._numpy(found)).all():
+            if not np.isfinite(self.numpy(found)).all():
                 return InvalidDataError(
                     f"training sample {sample}: the curvature of its loss is not finite: look for a division "
                     "by 0, a root or a logarithm at 0 in the model or the loss, or leave it out (weight 0)"
@@ -133,5 +162,6 @@ class TrainingSamples:
     def _at(self) -> tuple[Any, Any]:
         return self._state.parameters, self._state.buffers
 
-    def _numpy(self, array: Any) -> FloatArray:
+    def numpy(self, array: Any) -> FloatArray:
+        """Return an array of the backend as one of NumPy, in float64."""
         return np.asarray(self._arrays.to_numpy(array), dtype=np.float64)

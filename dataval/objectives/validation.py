@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, ObjectiveFunction
+from dataval.backend.layers import LayerGradients
 from dataval.checks import described
 from dataval.data import Samples
 from dataval.errors import InvalidDataError, InvalidModelError
@@ -121,6 +122,10 @@ class ValidationObjective:
         if not is_finite(self._backend.arrays, *found):
             raise self._fault(state, indices)
         return found
+
+    def layer_gradients(self, state: State, indices: NDArray[np.int64]) -> Sequence[LayerGradients]:
+        """Return the gradients of some samples' objective in the parameters, by layer; finite or not."""
+        return self._objective.layer_gradients(state.parameters, state.buffers, self._batches.take(indices))
 
     def _fault(self, state: State, indices: NDArray[np.int64]) -> InvalidDataError:
         """Return the error for gradients that aren't finite, having looked at samples one by one."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.backend import Array, Backend, Linearization
+from dataval.backend import Array, Backend, FirstOrder, Linearization
+from dataval.backend.layers import Blocks, compact, inner_products
 from dataval.data import Samples
 from dataval.errors import RunMismatchError
 from dataval.training.evidence import digest_of
@@ -78,11 +80,36 @@ class Passes:
 
     def slopes(self, vectors: Array, parameters: Array, buffers: Array, number: int) -> Array:
         """Return ``c_j <vector, grad loss_j>`` for the samples of a pass, ``(n,)`` or ``(K, n)``."""
-        found = self._slopes(vectors, parameters, buffers, number, self.batch(number))
+        return self._of_samples(number, partial(self._slopes, vectors, parameters, buffers, number))
+
+    def products(self, blocks: Blocks, parameters: Array, buffers: Array, number: int) -> Array:
+        """Return ``c_j <v_k, grad loss_j>`` for K gradients by layer and the samples of a pass, ``(K, n)``."""
+        loss, arrays, seed = self.backend.loss, self.backend.arrays, self.seed(number)
+
+        def of_batch(batch: Any) -> Array:
+            layers = compact(arrays, loss.layer_gradients(parameters, buffers, batch, seed))
+            return inner_products(arrays, blocks, layers)
+
+        return self._of_samples(number, of_batch)
+
+    def _of_samples(self, number: int, of_batch: Callable[[Any], Array]) -> Array:
+        """Return numbers of a pass's samples times their coefficients, whatever those of weight 0 are."""
+        found = of_batch(self.batch(number))
         if not self._is_sound(number, found):
-            others = self._slopes(vectors, parameters, buffers, number, self._replaced(number))
-            found = self._merged(number, found, others)
+            found = self._merged(number, found, of_batch(self._replaced(number)))
         return found * self._coefficients(number)
+
+    def first_order(self, parameters: Array, buffers: Array, number: int) -> FirstOrder:
+        """Return the gradient of a pass, and a function for the slopes of its samples times their coefficients.
+
+        What samples of weight 0 spoil is found in two passes.
+        """
+        weights, seed = self.scaled_weights(number), self.seed(number)
+        found = self.backend.loss.first_order(parameters, buffers, self.batch(number), weights, seed)
+        if not self._is_sound(number, found.gradient):
+            gradient = self.gradient(parameters, buffers, number)[1]
+            return FirstOrder(gradient, lambda vectors: self.slopes(vectors, parameters, buffers, number))
+        return FirstOrder(found.gradient, lambda vectors: found.slopes(vectors) * self._coefficients(number))
 
     def pullback(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Batches, Linearization
+from dataval.backend.layers import Blocks
 from dataval.backend.second_order import check_second_order
 from dataval.data import Samples
 from dataval.training.config import Training
@@ -158,8 +159,13 @@ class Program:
 
         As `pullback` otherwise; the running statistics are held fixed.
         """
-        before, gradient_bar = self.through_update(cotangent, state, step)
-        return before, self.slopes(gradient_bar, state, step)
+        if self.is_linear or len(self.plan.passes(step)) > 1:
+            before, gradient_bar = self.through_update(cotangent, state, step)
+            return before, self.slopes(gradient_bar, state, step)
+        (number,) = self.plan.passes(step)
+        found = self.passes.first_order(state.parameters, state.buffers, number)
+        before, gradient_bar = self._update_vjp(cotangent, state, found.gradient, step)
+        return before, found.slopes(gradient_bar)
 
     def through_update(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
         """Pull a cotangent back through update `step` alone: the gradient is held fixed in what it depends on.
@@ -192,6 +198,11 @@ class Program:
         """
         through = zip(self.plan.passes(step), self.buffers(state, step), strict=True)
         return self._joined([self.passes.slopes(vectors, state.parameters, b, m) for m, b in through])
+
+    def products(self, blocks: Blocks, state: State, step: int) -> Array:
+        """Return what `slopes` does, ``(K, n)``, along K vectors that are gradients by layer."""
+        through = zip(self.plan.passes(step), self.buffers(state, step), strict=True)
+        return self._joined([self.passes.products(blocks, state.parameters, b, m) for m, b in through])
 
     def cotangent_of(self, parameters_bar: Array, buffers_bar: Array) -> State:
         """Return the cotangent of the last state from the gradients of an objective."""

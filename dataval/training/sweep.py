@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend
+from dataval.backend.layers import Blocks
 from dataval.errors import InvalidDataError
 from dataval.process import uninterrupted
 from dataval.training.faults import check_finite, curvature_fault, name_samples
@@ -132,18 +133,20 @@ class ForwardSweep(Sweep):
         Of a program that `is_linear`.
     vector : array, shape (P,) or (K, P)
         Gradient of the objective in the last parameters.
+    blocks : sequence of LayerGradients, optional
+        The same K gradients by layer: products with them take less where layers are wide.
     """
 
-    def __init__(self, replay: Replay, vector: Array) -> None:
+    def __init__(self, replay: Replay, vector: Array, blocks: Blocks | None = None) -> None:
         super().__init__(replay, vector)
-        self._vector = vector
+        self._vector, self._blocks = vector, blocks
         self._received, self._carried = replay.program.coefficients()
 
     def carry_out(self, tick: Tick) -> SweepResult:
         """Go on from the first update, or from where an interruption came."""
         program, values = self._replay.program, self._values
         for step, state in self._replay.forward(self.n_done):
-            slopes = program.slopes(self._vector, state, step) if self._received[step] != 0 else None
+            slopes = self._slopes(state, step) if self._received[step] != 0 else None
             with uninterrupted():
                 if slopes is not None:
                     values.add(step, slopes, self._received[step])
@@ -153,6 +156,12 @@ class ForwardSweep(Sweep):
             tick()
         norms = np.abs(self._carried) * np.max(_norms(program.backend, self._vector))
         return SweepResult(values.result(values.no_overflow), norms)
+
+    def _slopes(self, state: State, step: int) -> Array:
+        program = self._replay.program
+        if self._blocks is None:
+            return program.slopes(self._vector, state, step)
+        return program.products(self._blocks, state, step)
 
 
 class _ValueSums:

@@ -8,6 +8,7 @@ from dataval.backend.layers import (
     LinearGradients,
     LookupGradients,
     PlainGradients,
+    compact,
     gradient_of,
     inner_products,
     rows_of,
@@ -60,6 +61,9 @@ def test_blocks_stand_for_rows(order, n_positions, groups):
     np.testing.assert_allclose(slopes_along(ARRAYS, left, vectors[0]), rows @ vectors[0], atol=EXACT)
     np.testing.assert_allclose(inner_products(ARRAYS, left, right), rows @ others.T, atol=EXACT)
     np.testing.assert_allclose(squared_norms_of(ARRAYS, left), (rows**2).sum(1), atol=EXACT)
+    formed = compact(ARRAYS, left)
+    assert len(formed) == len(left) + (n_positions == 7)
+    np.testing.assert_allclose(rows_of(ARRAYS, formed), rows, atol=EXACT)
     part = [block.part(slice(1, 3)) for block in left]
     np.testing.assert_allclose(rows_of(ARRAYS, part), rows[1:3], atol=EXACT)
 
@@ -67,7 +71,7 @@ def test_blocks_stand_for_rows(order, n_positions, groups):
 def test_products_are_the_same_in_parts(monkeypatch):
     left, right = blocks(5, 1), blocks(3, 1, seed=1)
     whole = inner_products(ARRAYS, left, right)
-    monkeypatch.setattr("dataval.backend.layers._GRAM_ENTRIES", 7)
+    monkeypatch.setattr("dataval.backend.layers._ENTRIES", 7)
     np.testing.assert_allclose(inner_products(ARRAYS, left, right), whole, atol=EXACT)
 
 

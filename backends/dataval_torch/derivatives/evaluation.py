@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -9,13 +10,21 @@ import torch
 from torch import Tensor
 
 from dataval.backend import Arrays, Objective
+from dataval.backend.layers import LayerGradients, plain_gradients, rows_of, slopes_along
 from dataval_torch.batches import Batch
 from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.convolutions import FastConvolutions
 from dataval_torch.derivatives.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
-from dataval_torch.derivatives.gradients import FirstThatWorks, Named, jacobian_rows, vmapped_rows
+from dataval_torch.derivatives.gradients import (
+    FirstThatWorks,
+    Named,
+    blocked_rows,
+    jacobian_rows,
+    vmapped_rows,
+)
 from dataval_torch.derivatives.rehearsal import Rehearsal
 from dataval_torch.derivatives.second_order import named_layer_error
+from dataval_torch.layerwise.engine import Layerwise
 from dataval_torch.losses import PerSample, check_differentiable, check_tensor
 from dataval_torch.model.functional import FunctionalModel
 from dataval_torch.model.layers import under_own_settings
@@ -66,7 +75,16 @@ class TorchObjective(Objective):
             *along, rehearsal=lambda: rehearsal.along(partial(self.tied, model.buffers))
         )
         self._rows = FirstThatWorks(
-            vmapped_rows, jacobian_rows, rehearsal=lambda: rehearsal.rows_with_buffers(self._tied_with_buffers)
+            vmapped_rows,
+            blocked_rows,
+            jacobian_rows,
+            rehearsal=lambda: rehearsal.rows_with_buffers(self._tied_with_buffers),
+        )
+        self._layers = FirstThatWorks(
+            Layerwise(model, rehearsal.example, self._rows),
+            self._plain,
+            rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers))[:3],
+            seen=partial(rows_of, arrays),
         )
         self._gauss_newton = FirstThatWorks(
             partial(self._gauss_newton_by, gauss_newton_dual),
@@ -104,6 +122,9 @@ class TorchObjective(Objective):
     @under_own_settings
     def rows(self, parameters: Tensor, buffers: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Gradient of every sample's objective."""
+        if not self.model.buffer_layout.size and self._has_layers:
+            blocks = self.layer_gradients(parameters, buffers, batch)
+            return rows_of(self.arrays, blocks), parameters.new_zeros(len(batch), 0)
         arguments = self.model.leaves(parameters) | {"": buffers.detach().requires_grad_()}
         find = jacobian_rows if self.model.is_stochastic_in_evaluation else self._rows
         *gradients, buffers_bar = find(self._tied_with_buffers, arguments, batch, slice(None))
@@ -114,13 +135,16 @@ class TorchObjective(Objective):
         """Slopes of every sample's objective along one vector or K."""
         if vectors.ndim == 1:
             return self._slope(parameters, buffers, batch, vectors)
+        if self._has_layers and len(vectors) > 1:
+            found: Tensor = slopes_along(self.arrays, self.layer_gradients(parameters, buffers, batch), vectors)
+            return found
         if len(vectors) <= _FEW_VECTORS:
             each = [self._slope(parameters, buffers, batch, vector) for vector in vectors]
             return torch.stack(each) if each else vectors.new_zeros(0, len(batch))
-        blocks = [
+        parts = [
             vectors @ self.rows(parameters, buffers, batch.rows(part))[0].T for part in self._parts(len(batch))
         ]
-        return torch.cat(blocks, dim=1)
+        return torch.cat(parts, dim=1)
 
     @under_own_settings
     def hessian_products(
@@ -145,6 +169,41 @@ class TorchObjective(Objective):
             return self._gauss_newton_by(gauss_newton_products, *arguments)
         found: Tensor = self._gauss_newton(*arguments)
         return found
+
+    @under_own_settings
+    def layer_gradients(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, cotangents: Tensor | None = None
+    ) -> Sequence[LayerGradients]:
+        """Gradients of the samples' objectives, or of their outputs' products with cotangents, by layer."""
+        values_of = self._of_batch(buffers)
+        if cotangents is not None:
+            values_of, batch = self._along_outputs(buffers), Batch(batch.inputs, cotangents)
+        find = self._layers if self._has_layers else self._plain
+        found: Sequence[LayerGradients] = find(values_of, self.model.leaves(parameters), batch)
+        return found
+
+    @property
+    def _has_layers(self) -> bool:
+        return not self.model.is_stochastic_in_evaluation and self._layers.is_fast()
+
+    def _of_batch(self, buffers: Tensor) -> Callable[[Named, Batch], Tensor]:
+        return lambda leaves, batch: self.tied(buffers, leaves, batch)
+
+    def _along_outputs(self, buffers: Tensor) -> Callable[[Named, Batch], Tensor]:
+        """Return a function of a batch whose targets are cotangents of the outputs."""
+
+        def products(leaves: Named, batch: Batch) -> Tensor:
+            outputs = check_tensor(self.model.eval_outputs(leaves, buffers, batch), "the Fisher matrix")
+            along: Tensor = (outputs * batch.targets).flatten(1).sum(1)
+            return along
+
+        return products
+
+    def _plain(
+        self, values_of: Callable[[Named, Batch], Tensor], leaves: Named, batch: Batch
+    ) -> Sequence[LayerGradients]:
+        rows = jacobian_rows(values_of, leaves, batch, slice(None))
+        return plain_gradients(self.model.layout.join_rows(rows))
 
     def tied(self, buffers: Tensor, leaves: Named, batch: Batch) -> Tensor:
         """Return the values, tied to leaves and buffers."""

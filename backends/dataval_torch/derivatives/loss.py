@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from dataval.backend import Arrays, Linearization, TrainingLoss
+from dataval.backend.layers import LayerGradients, plain_gradients, rows_of
 from dataval_torch.batches import Batch
 from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.convolutions import FastConvolutions
@@ -16,11 +17,13 @@ from dataval_torch.derivatives.gradients import (
     FirstThatWorks,
     Named,
     batched_vjp,
+    blocked_rows,
     jacobian_rows,
     vmapped_rows,
 )
 from dataval_torch.derivatives.rehearsal import Rehearsal
 from dataval_torch.derivatives.second_order import named_layer_error
+from dataval_torch.layerwise.engine import Layerwise
 from dataval_torch.losses import PerSample
 from dataval_torch.model.functional import FunctionalModel
 from dataval_torch.model.layers import own_settings, under_own_settings
@@ -51,7 +54,16 @@ class TorchLoss(TrainingLoss):
             *along, rehearsal=lambda: rehearsal.along(self._of_batch(model.buffers, 0))
         )
         self._rows = FirstThatWorks(
-            vmapped_rows, jacobian_rows, rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers, 0))
+            vmapped_rows,
+            blocked_rows,
+            jacobian_rows,
+            rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers, 0)),
+        )
+        self._layers = FirstThatWorks(
+            Layerwise(model, rehearsal.example, self._general_rows),
+            self._plain,
+            rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers, 0))[:3],
+            seen=partial(rows_of, arrays),
         )
         self.together = FirstThatWorks(
             *(partial(vmapped_gradients, fold, self.tied) for fold in ways_to_fold(model)),
@@ -85,10 +97,28 @@ class TorchLoss(TrainingLoss):
         self, parameters: Tensor, buffers: Tensor, batch: Batch, seed: int, part: slice | None = None
     ) -> Tensor:
         """Gradients of the losses of some samples."""
-        find = jacobian_rows if self.is_coupled else self._rows
+        if self.has_layers:
+            blocks = self.layer_gradients(parameters, buffers, batch, seed)
+            rows: Tensor = rows_of(self.arrays, [block.part(part or slice(None)) for block in blocks])
+            return rows
         leaves = self.model.leaves(parameters)
-        gradients = find(self._of_batch(buffers, seed), leaves, batch, part or slice(None))
+        gradients = self._general_rows(self._of_batch(buffers, seed), leaves, batch, part or slice(None))
         return self.model.layout.join_rows(gradients)
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether one pass back gives the gradients of all samples."""
+        return not self.model.has_batch_statistics and self._layers.is_fast()
+
+    @under_own_settings
+    def layer_gradients(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, seed: int
+    ) -> Sequence[LayerGradients]:
+        """Gradients of the samples' losses by layer."""
+        find = self._layers if self.has_layers else self._plain
+        values_of = self._of_batch(buffers, seed)
+        found: Sequence[LayerGradients] = find(values_of, self.model.leaves(parameters), batch)
+        return found
 
     @under_own_settings
     def slope(self, parameters: Tensor, buffers: Tensor, batch: Batch, vector: Tensor, seed: int) -> Tensor:
@@ -141,6 +171,20 @@ class TorchLoss(TrainingLoss):
         """Return what `leaf_gradients` returns over a leading axis."""
         found: tuple[Tensor, ...] = self.together(leaves, buffers, batch, weights, seed)
         return found
+
+    def _general_rows(
+        self, values_of: Callable[[Named, Batch], Tensor], leaves: Named, batch: Batch, rows: slice
+    ) -> Sequence[Tensor]:
+        """Return gradients of some samples by leaf, however the model's layers are made."""
+        find = jacobian_rows if self.is_coupled else self._rows
+        found: Sequence[Tensor] = find(values_of, leaves, batch, rows)
+        return found
+
+    def _plain(
+        self, values_of: Callable[[Named, Batch], Tensor], leaves: Named, batch: Batch
+    ) -> Sequence[LayerGradients]:
+        rows = self._general_rows(values_of, leaves, batch, slice(None))
+        return plain_gradients(self.model.layout.join_rows(rows))
 
     def _of_batch(self, buffers: Tensor, seed: int) -> Callable[[Named, Batch], Tensor]:
         return lambda leaves, batch: self.tied(leaves, buffers, batch, seed)[0]

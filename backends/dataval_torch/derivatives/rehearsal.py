@@ -26,16 +26,16 @@ class Rehearsal:
     """
 
     def __init__(self, model: FunctionalModel, example: Batch) -> None:
-        self._model, self._example = model, example
+        self._model, self.example = model, example
 
     def along(self, values_of: Values) -> tuple[Callable[[Named], Tensor], Named, Named]:
         """For the directional derivative of values that are a function of leaves and a batch."""
         named = self._model.layout.named
-        return lambda leaves: values_of(leaves, self._example), named(self._point()), named(self._noise(1))
+        return lambda leaves: values_of(leaves, self.example), named(self._point()), named(self._noise(1))
 
     def rows(self, values_of: Values) -> tuple[Any, ...]:
         """For per-sample gradients in the parameters."""
-        return values_of, self._model.leaves(self._point()), self._example, slice(None)
+        return values_of, self._model.leaves(self._point()), self.example, slice(None)
 
     def rows_with_buffers(self, values_of: Values) -> tuple[Any, ...]:
         """For per-sample gradients in the parameters and, under the name "", the buffers."""
@@ -45,8 +45,8 @@ class Rehearsal:
     def product(self) -> tuple[Named, Tensor, Batch, Tensor, Tensor]:
         """For the product of a curvature matrix and one vector."""
         point = self._point()
-        weights = point.new_ones(len(self._example))
-        return self._model.leaves(point), self._model.buffers, self._example, weights, self._noise(1)
+        weights = point.new_ones(len(self.example))
+        return self._model.leaves(point), self._model.buffers, self.example, weights, self._noise(1)
 
     def gradients_together(self) -> tuple[Named, Tensor, Batch, Tensor, int]:
         """For the gradients of two models at once."""
@@ -56,7 +56,7 @@ class Rehearsal:
     def outputs_together(self) -> tuple[Named, Tensor, Batch]:
         """For the outputs of two models at once."""
         points = torch.stack([self._point(), self._model.parameters])
-        return self._model.leaves(points), self._model.buffers.expand(2, -1), self._example
+        return self._model.leaves(points), self._model.buffers.expand(2, -1), self.example
 
     def _point(self) -> Tensor:
         """Parameters away from the model's own, which may be special (zeros, ties)."""

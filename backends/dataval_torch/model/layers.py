@@ -23,8 +23,16 @@ from torch import Tensor, nn
 from torch.backends import cuda, cudnn, mha, mkldnn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import _WeightNorm
+from torch.overrides import handle_torch_function, has_torch_function
 
-__all__ = ["BufferUpdates", "own_modes", "own_settings", "patch_layers", "under_own_settings"]
+__all__ = [
+    "BufferUpdates",
+    "own_modes",
+    "own_settings",
+    "patch_layers",
+    "scale_and_shift",
+    "under_own_settings",
+]
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -170,12 +178,20 @@ def _normalise(layer: _BatchNorm, x: Tensor) -> Tensor:
     """Normalise in evaluation mode, in plain arithmetic, with a derivative in the running statistics."""
     assert layer.running_mean is not None
     assert layer.running_var is not None
-    scale = torch.rsqrt(layer.running_var + layer.eps)
-    if layer.weight is not None:
-        scale = scale * layer.weight
     shape = (1, -1) + (1,) * (x.ndim - 2)
+    scale = torch.rsqrt(layer.running_var + layer.eps)
     x = (x - layer.running_mean.view(shape)) * scale.view(shape)
-    return x if layer.bias is None else x + layer.bias.view(shape)
+    return scale_and_shift(x, layer.weight, layer.bias)
+
+
+def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Multiply channels by a weight and add a bias, each ``(channels,)`` if given."""
+    if has_torch_function((x, weight, bias)):
+        found: Tensor = handle_torch_function(scale_and_shift, (x, weight, bias), x, weight, bias)
+        return found
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    x = x if weight is None else x * weight.view(shape)
+    return x if bias is None else x + bias.view(shape)
 
 
 def _update_statistics(layer: _BatchNorm, prefix: str, updates: BufferUpdates, x: Tensor) -> None:
