@@ -31,13 +31,12 @@ def influence(make: Callable[[Task], Any]) -> Callable[[Task], Callable[[], Any]
     return prepare
 
 
-METHODS = {
-    "EK-FAC": influence(
-        lambda task: EkfacInfluence(task.model, update_diagonal=True, hessian_regularization=0.1)
-    ),
-    "Nystroem sketch of rank 20": influence(
-        lambda task: NystroemSketchInfluence(
-            task.model, torch.nn.functional.cross_entropy, regularization=0.1, rank=20
-        )
-    ),
-}
+def ekfac(task: Task) -> Any:
+    return EkfacInfluence(task.model, update_diagonal=True, hessian_regularization=0.1)
+
+
+def nystroem(task: Task) -> Any:
+    return NystroemSketchInfluence(task.model, torch.nn.functional.cross_entropy, regularization=0.1, rank=20)
+
+
+METHODS = {"EK-FAC": influence(ekfac), "Nystroem sketch of rank 20": influence(nystroem)}
