@@ -40,7 +40,6 @@ def _asking(question: str, make: Callable[[dv.Learner], Any]) -> Prepare:
 
 METHODS = {
     "exact HyDRA, score": scoring(named("HyDRA", hessian=True)),
-    "exact HyDRA, attribute": attributing(named("HyDRA", hessian=True)),
     "Hessian-free HyDRA, attribute": attributing(named("HyDRA")),
     "EK-FAC, attribute": attributing(factored("ekfac")),
     "influence by conjugate gradients, score": scoring(named("InfluenceFunction")),
@@ -50,4 +49,5 @@ METHODS = {
     "TRAK, attribute": attributing(named("TRAK")),
     "mean loss, score": scoring(named("MeanLoss")),
     "area under the margin, score": scoring(named("AreaUnderMargin")),
+    "exact HyDRA, attribute": attributing(named("HyDRA", hessian=True)),
 }

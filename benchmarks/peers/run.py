@@ -1,10 +1,11 @@
-"""Measures one peer, inside the peers' environment: ``python -m benchmarks.peers.run PEER FOLDER SETTINGS``."""
+"""Measures one peer, inside the peers' environment: ``python -m benchmarks.peers.run PEER FOLDER SETTINGS LIMIT``."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import json
+import resource
 import sys
 import warnings
 from collections.abc import Callable
@@ -69,4 +70,6 @@ def main(peer: str, folder: Path, settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    limit = int(sys.argv[4])
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 10))  # whatever else the machine is busy with
     main(sys.argv[1], Path(sys.argv[2]), Settings(**json.loads(sys.argv[3])))

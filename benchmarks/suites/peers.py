@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -34,7 +35,9 @@ PEERS = {
 }
 """The modules here, without their underscores, and the distributions they need."""
 
-TIMEOUT = 600
+LIMIT, PATIENCE = 900, 4
+"""Seconds of processor time that one peer may take on a thread, and how many times as long it may seem."""
+
 N_SUBSETS, FRACTION = 50, 0.5
 
 
@@ -83,7 +86,9 @@ def measured(peer: str, settings: Settings) -> Iterator[Row]:
 
 def _run(python: Path, peer: str, folder: Path, settings: Settings) -> tuple[dict[str, Any], str]:
     """Return what a peer's process wrote, and what went wrong with it."""
-    command = [str(python), "-m", "benchmarks.peers.run", f"{peer}_", str(folder), json.dumps(asdict(settings))]
+    limit = settings.pick(LIMIT, 60) * settings.threads
+    command = [str(python), "-m", "benchmarks.peers.run", f"{peer}_", str(folder)]
+    command += [json.dumps(asdict(settings)), str(limit)]
     trouble = ""
     try:
         done = subprocess.run(
@@ -92,13 +97,15 @@ def _run(python: Path, peer: str, folder: Path, settings: Settings) -> tuple[dic
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=settings.pick(TIMEOUT, 90),
+            timeout=PATIENCE * limit,
             check=False,
         )
-        if done.returncode:
+        if done.returncode == -signal.SIGXCPU:
+            trouble = f"took longer than {limit} s of processor time"
+        elif done.returncode:
             trouble = " ".join(done.stderr.split())[-400:] or f"its process ended with {done.returncode}"
     except subprocess.TimeoutExpired:
-        trouble = f"took longer than {settings.pick(TIMEOUT, 90)} s"
+        trouble = f"took longer than {PATIENCE * limit} s"
     file = folder / f"{peer}_.json"
     found = json.loads(file.read_text()) if file.exists() else {"version": "", "methods": {}}
     return found, trouble
