@@ -13,6 +13,7 @@ __all__ = [
     "DamagedFileError",
     "DamagedFileWarning",
     "IgnoredSettingWarning",
+    "InsufficientMemoryError",
     "InvalidDataError",
     "InvalidModelError",
     "NotTwiceDifferentiableError",
@@ -22,6 +23,7 @@ __all__ = [
     "ReplayWarning",
     "RetrainingWarning",
     "RunMismatchError",
+    "SlowPathWarning",
     "SolverDivergedError",
     "SolverWarning",
     "TrainedModelWarning",
@@ -44,6 +46,10 @@ class InvalidModelError(ValueError):
 
 class NotTwiceDifferentiableError(RuntimeError):
     """A layer has no second derivative, so exact hypergradients don't exist through it."""
+
+
+class InsufficientMemoryError(MemoryError):
+    """A call would take more memory than there is; the message names what takes it, and what to do."""
 
 
 class BackendNotFoundError(ImportError):
@@ -89,6 +95,10 @@ class UnknownIdentityError(TypeError):
 
 class SolverDivergedError(RuntimeError):
     """A series for the inverse of the curvature diverged."""
+
+
+class SlowPathWarning(UserWarning):
+    """The framework can't do something for all samples at once, and it is done one by one: what that costs."""
 
 
 class SolverWarning(UserWarning):

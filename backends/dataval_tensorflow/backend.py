@@ -258,6 +258,11 @@ class TensorFlowBackend(Backend):
         dtype, loss = self.model.dtype, self._given[0]
         return TensorFlowBatches(data, self.model.device, dtype, partial(target_dtype, loss, dtype=dtype))
 
+    @property
+    def free_bytes(self) -> int | None:
+        """What is free beside a model on the CPU; an accelerator doesn't tell."""
+        return super().free_bytes if "CPU" in self.model.device.upper() else None
+
     def check_targets(self, data: Samples) -> None:
         """Raise if targets don't fit a named loss."""
         batch = self.batches(data).take(np.arange(min(len(data), 2)))

@@ -264,6 +264,14 @@ class TorchBackend(Backend):
             return inexact_layer(self.model, batch)
 
     @property
+    def free_bytes(self) -> int | None:
+        """What is free on the model's device."""
+        if self.model.device.type != "cuda":
+            return super().free_bytes
+        free, _ = torch.cuda.mem_get_info(self.model.device)
+        return int(free) + torch.cuda.memory_reserved(self.model.device)
+
+    @property
     def activation_bytes(self) -> int:
         """What autograd kept of a sample when the model was first run."""
         return self._activation_bytes

@@ -50,6 +50,7 @@ from dataval.backend.losses import Loss
 from dataval.backend.selection import Filter
 from dataval.checks import described
 from dataval.data import Data, Samples
+from dataval.memory_plan import available_memory
 
 __all__ = [
     "Backend",
@@ -521,6 +522,11 @@ class Backend(ABC):
     def blame(self, batch: Any) -> str | None:
         """Name what has no exact second derivative: "the layer 'act' (Clamp)"; None if it isn't found."""
         return None
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Memory that is free where the backend's arrays are; None where it can't be known."""
+        return available_memory()
 
     @property
     def activation_bytes(self) -> int:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from textwrap import shorten
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import to_numpy
+from dataval.errors import SlowPathWarning
 
 __all__ = ["FirstThatWorks", "agree"]
+
+_REASON = 120  # characters of a framework's message that are repeated
 
 Way = Callable[..., Any]
 Errors = tuple[type[Exception], ...]
@@ -34,6 +39,8 @@ class FirstThatWorks:
         What the small case is held against; the last way by default.
     seen : callable, optional
         Turns a result into the arrays that have to agree, where it isn't made of them.
+    cost : str, optional
+        What it costs to go another way than the first, said once by a `SlowPathWarning`.
     """
 
     unsupported: ClassVar[Errors]
@@ -48,11 +55,13 @@ class FirstThatWorks:
         rehearsal: Callable[[], tuple[Any, ...]] | None = None,
         reference: Way | None = None,
         seen: Way | None = None,
+        cost: str = "",
     ) -> None:
         self._ways = list(ways)
         self._rehearsal = rehearsal
         self._reference = reference or ways[-1]
         self._seen = seen or (lambda result: result)
+        self._cost = cost
 
     def __call__(self, *args: Any) -> Any:
         """Call the way in use, moving on where it isn't supported."""
@@ -61,8 +70,8 @@ class FirstThatWorks:
                 return self._ways[0](*args)
             except self.fatal:
                 raise
-            except self.unsupported:
-                del self._ways[0]
+            except self.unsupported as error:
+                self._give_up(error)
         return self._ways[0](*args)
 
     def is_fast(self) -> bool:
@@ -73,9 +82,17 @@ class FirstThatWorks:
                 return True
             except self.fatal:
                 raise
-            except self.unsupported:
-                del self._ways[0]
+            except self.unsupported as error:
+                self._give_up(error)
         return False
+
+    def _give_up(self, error: Exception) -> None:
+        """Leave the way in use, and say what that costs."""
+        del self._ways[0]
+        if self._cost:
+            reason = shorten(str(error) or type(error).__name__, _REASON, placeholder=" ...")
+            warnings.warn(f"{self._cost} ({reason})", SlowPathWarning, stacklevel=2)
+            self._cost = ""
 
     def _rehearse(self) -> None:
         if self._rehearsal is None:

@@ -99,7 +99,9 @@ class DataValuator(BaseEstimator, ABC):
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
-        return self._score(*self._question(X, y))
+        source, validation = self._question(X, y)
+        self._check_memory(source, len(validation), "score")
+        return self._score(source, validation)
 
     @framework_settings()
     def attribute(self, X: Any, y: Any = None) -> NDArray[np.float64]:
@@ -122,7 +124,9 @@ class DataValuator(BaseEstimator, ABC):
         TypeError
             If the method values no single validation samples.
         """
-        return self._attribute(*self._question(X, y))
+        source, validation = self._question(X, y)
+        self._check_memory(source, len(validation), "attribute")
+        return self._attribute(source, validation)
 
     @framework_settings()
     def explain(self, X: Any, y_true: Any = None, *, k: int = 5) -> Explanations:
@@ -276,6 +280,9 @@ class DataValuator(BaseEstimator, ABC):
     def _predicting(self) -> Replay:
         """Return the run whose final state `explain` asks for predictions."""
         raise _unable_to_explain(type(self).__name__)
+
+    def _check_memory(self, source: Any, n_val: int, call: str) -> None:
+        """Raise `InsufficientMemoryError` where it is known beforehand that a call can't fit."""
 
     @abstractmethod
     def _question(self, X: Any, y: Any) -> tuple[Any, Samples]:

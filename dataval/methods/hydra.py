@@ -16,11 +16,13 @@ from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
 from dataval.errors import ChaoticTrainingWarning
+from dataval.memory_plan import Need
 from dataval.methods.of_run import RunValuator
 from dataval.methods.unfinished import Unfinished
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
+from dataval.training.memory import activation_need, replayed_states_need
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
@@ -30,6 +32,8 @@ __all__ = ["HyDRA"]
 
 _CHAOS = 1e3
 _ATTRIBUTE_BYTES = 2**28
+_COPIES = 4  # of a cotangent, while it is pulled back
+_PASSES = 3  # that keep a batch's activations, where the Hessian is followed
 
 
 class HyDRA(RunValuator):
@@ -223,6 +227,16 @@ class HyDRA(RunValuator):
         size = self.chunk_size or max(1, min(CHUNK_SIZE, _ATTRIBUTE_BYTES // replay.run.state_bytes))
         for start in range(0, n, size):
             yield np.arange(start, min(n, start + size))
+
+    def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        n = min(n_questions, max(map(len, self._chunks(replay, n_questions))))
+        cotangents = _COPIES * n * replay.run.state_bytes
+        cure = "choose a smaller chunk_size"
+        return [
+            replayed_states_need(replay.run),
+            activation_need(replay.program, _PASSES if self.hessian else 1),
+            Need(f"the cotangents of {n} questions", cotangents, cure),
+        ]
 
     def _report(self, result: SweepResult) -> None:
         norms = result.cotangent_norm

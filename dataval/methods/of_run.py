@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend.registry import framework_settings
-from dataval.checks import described
+from dataval.checks import described, one_of, whole_number
 from dataval.data import Samples
+from dataval.memory_plan import MemoryPlan, Need
 from dataval.methods.base import DataValuator
 from dataval.methods.matching import as_validation
 from dataval.objectives.validation import check_objective
 from dataval.training.learner import Learner
+from dataval.training.memory import activation_need
 from dataval.training.program import Program
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
@@ -77,6 +79,35 @@ class RunValuator(DataValuator):
         self.run_ = self._replay.run
         return self
 
+    def plan_memory(self, n_val: int, *, call: Literal["score", "attribute"] = "score") -> MemoryPlan:
+        """Return what a question about so many validation samples will take of memory; nothing is computed.
+
+        Parameters
+        ----------
+        n_val : int
+            Number of validation samples.
+        call : {"score", "attribute"}
+            Which question: one about all of them, or one about each.
+
+        Returns
+        -------
+        MemoryPlan
+            The call raises `InsufficientMemoryError` where it does not fit.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+
+        Examples
+        --------
+        >>> print(hydra.plan_memory(10_000, call="attribute"))
+        """
+        whole_number("n_val", n_val, minimum=1)
+        one_of("call", call, ("score", "attribute"))
+        check_is_fitted(self, "run_")
+        return self._memory_plan(self._replay, n_val, call)
+
     def _prepare(self, program: Program) -> None:
         """Check what the method needs, before any training."""
 
@@ -84,6 +115,20 @@ class RunValuator(DataValuator):
         """Raise `RunMismatchError` if a run that was given can't answer the method's question."""
         if self.needs_updates:
             replay.check_updates(type(self).__name__)
+
+    def _check_memory(self, source: Replay, n_val: int, call: str) -> None:
+        self._memory_plan(source, n_val, call).check()
+
+    def _memory_plan(self, replay: Replay, n_val: int, call: str) -> MemoryPlan:
+        n_train, n_rows = replay.run.n_samples, n_val if call == "attribute" else 1
+        cure = "ask about fewer validation samples at a time, or score them together"
+        needs = [Need(f"{n_rows} x {n_train} values", 8 * n_rows * n_train, cure)]
+        needs += self._memory_needs(replay, n_rows)
+        return MemoryPlan.of(f"{type(self).__name__}.{call}", needs, replay.program.backend.free_bytes)
+
+    def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        """Return what a call takes of memory beside its result."""
+        return [activation_need(replay.program)]
 
     def _question(self, X: Any, y: Any) -> tuple[Replay, Samples]:
         check_is_fitted(self, "run_")

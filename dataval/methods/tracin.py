@@ -15,6 +15,7 @@ from dataval.backend.registry import framework_settings
 from dataval.checks import whole_number, whole_numbers
 from dataval.data import Samples
 from dataval.errors import RunMismatchError
+from dataval.memory_plan import Need
 from dataval.methods.of_states import States, StateValuator
 from dataval.objectives.products import gradient_products
 from dataval.objectives.training import TrainingSamples
@@ -200,6 +201,12 @@ class TracIn(StateValuator):
                 )
             return [int(end) for end in plan.epoch_ends]
         return list(whole_numbers("checkpoints", self.checkpoints))
+
+    def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
+        n = max(map(len, self._chunks(replay, n_questions)))
+        n_bytes = 2 * n * 8 * replay.program.backend.signature.n_parameters
+        gradients = Need(f"the gradients of {n} questions", n_bytes, "choose a smaller chunk_size")
+        return [*super()._memory_needs(replay, n_questions), gradients]
 
     def _chunks(self, states: States, n: int) -> Iterator[NDArray[np.int64]]:
         """Split validation samples so that their gradients stay within a memory budget."""

@@ -17,9 +17,11 @@ from dataval.backend.trial import check_single
 from dataval.checks import described, flag
 from dataval.data import Samples, as_data
 from dataval.errors import IgnoredSettingWarning, InvalidDataError, InvalidModelError, RunMismatchError
+from dataval.memory_plan import MemoryPlan
 from dataval.training.binding import Binding, Source
 from dataval.training.checkpoints import Checkpoints
 from dataval.training.config import Training
+from dataval.training.memory import plan_training
 from dataval.training.plan import check_batch_size, make_plan
 from dataval.training.program import Program, State
 from dataval.training.recording import carry_out
@@ -140,6 +142,8 @@ class Learner(BaseEstimator):
             If the model or the loss can't be used.
         RunMismatchError
             If `resume` was recorded with something else.
+        InsufficientMemoryError
+            If the states to be kept can't fit into memory.
         TrainingDivergedError
             If a loss, a gradient or the last state becomes infinite or NaN. The sample is named where one is to
             blame; where the run has grown, that is said instead.
@@ -151,6 +155,27 @@ class Learner(BaseEstimator):
             prepared.check_updates("resume")
         carry_out(prepared.program, prepared.run, progress=self.progress)
         return prepared.run
+
+    @framework_settings()
+    def plan_memory(self, X: Any, y: Any = None) -> MemoryPlan:
+        """Return what `train` will take of memory; nothing is trained.
+
+        Parameters
+        ----------
+        X, y
+            As for `train`.
+
+        Returns
+        -------
+        MemoryPlan
+            `train` raises `InsufficientMemoryError` where it does not fit.
+
+        Examples
+        --------
+        >>> print(learner.plan_memory(X, y))
+        """
+        prepared = self.prepare(X, y)
+        return plan_training(prepared.program, prepared.run)
 
     @framework_settings()
     def adopt(

@@ -11,6 +11,7 @@ from dataval.backend import Array
 from dataval.errors import TrainingInterrupted
 from dataval.progress import progress_bar
 from dataval.training.faults import diverged, is_finite, spoilt_samples
+from dataval.training.memory import check_training
 from dataval.training.program import Program, State
 from dataval.training.run import TrainingRun
 from dataval.training.trained_before import warn_trained_before
@@ -28,10 +29,13 @@ def carry_out(program: Program, run: TrainingRun, *, progress: bool | None) -> N
     ------
     TrainingInterrupted
         On Ctrl-C; `run` can be taken up again.
+    InsufficientMemoryError
+        Before anything, if what is to be kept can't fit.
     TrainingDivergedError
         If a loss of a sample with a weight is not finite, or the last state isn't; it says which sample is to
         blame, where one is.
     """
+    check_training(program, run)
     log = _LossLog(program, run)
     interval = run.policy.interval(run.n_steps, run.state_bytes)
     first, state = run.n_completed, program.load(run.final)

@@ -16,6 +16,7 @@ from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.convolutions import FastConvolutions
 from dataval_torch.derivatives.curvature import gauss_newton_dual, gauss_newton_products, hessian_products
 from dataval_torch.derivatives.gradients import (
+    COST_OF_ROWS,
     FirstThatWorks,
     Named,
     blocked_rows,
@@ -78,11 +79,13 @@ class TorchObjective(Objective):
             vmapped_rows,
             blocked_rows,
             jacobian_rows,
+            cost=COST_OF_ROWS,
             rehearsal=lambda: rehearsal.rows_with_buffers(self._tied_with_buffers),
         )
         self._layers = FirstThatWorks(
             Layerwise(model, rehearsal.example, self._rows),
-            self._plain,
+            partial(self._plain, self._rows),
+            reference=partial(self._plain, jacobian_rows),
             rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers))[:3],
             seen=partial(rows_of, arrays),
         )
@@ -178,7 +181,8 @@ class TorchObjective(Objective):
         values_of = self._of_batch(buffers)
         if cotangents is not None:
             values_of, batch = self._along_outputs(buffers), Batch(batch.inputs, cotangents)
-        find = self._layers if self._has_layers else self._plain
+        slow = jacobian_rows if self.model.is_stochastic_in_evaluation else self._rows
+        find = self._layers if self._has_layers else partial(self._plain, slow)
         found: Sequence[LayerGradients] = find(values_of, self.model.leaves(parameters), batch)
         return found
 
@@ -200,10 +204,13 @@ class TorchObjective(Objective):
         return products
 
     def _plain(
-        self, values_of: Callable[[Named, Batch], Tensor], leaves: Named, batch: Batch
+        self,
+        find: Callable[..., Sequence[Tensor]],
+        values_of: Callable[[Named, Batch], Tensor],
+        leaves: Named,
+        batch: Batch,
     ) -> Sequence[LayerGradients]:
-        rows = jacobian_rows(values_of, leaves, batch, slice(None))
-        return plain_gradients(self.model.layout.join_rows(rows))
+        return plain_gradients(self.model.layout.join_rows(find(values_of, leaves, batch, slice(None))))
 
     def tied(self, buffers: Tensor, leaves: Named, batch: Batch) -> Tensor:
         """Return the values, tied to leaves and buffers."""

@@ -18,6 +18,7 @@ from dataval.process import first_use
 from dataval_torch.batches import Batch
 
 __all__ = [
+    "COST_OF_ROWS",
     "UNSUPPORTED",
     "FirstThatWorks",
     "Named",
@@ -33,6 +34,7 @@ __all__ = [
 Named = dict[str, Tensor]
 Values = Callable[[Named, Batch], Tensor]
 
+COST_OF_ROWS = "the gradients of single samples take a pass back each: PyTorch can't do this model's together"
 _BLOCK = 4  # samples that are run together where each takes a pass back of its own
 UNSUPPORTED = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError)
 """What PyTorch raises where an operation lacks a derivative or a batching rule."""

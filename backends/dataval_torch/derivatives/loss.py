@@ -14,6 +14,7 @@ from dataval_torch.batches import Batch
 from dataval_torch.derivatives import slopes
 from dataval_torch.derivatives.convolutions import FastConvolutions
 from dataval_torch.derivatives.gradients import (
+    COST_OF_ROWS,
     FirstThatWorks,
     Named,
     batched_vjp,
@@ -57,11 +58,13 @@ class TorchLoss(TrainingLoss):
             vmapped_rows,
             blocked_rows,
             jacobian_rows,
+            cost=COST_OF_ROWS,
             rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers, 0)),
         )
         self._layers = FirstThatWorks(
             Layerwise(model, rehearsal.example, self._general_rows),
             self._plain,
+            reference=self._slow_plain,
             rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers, 0))[:3],
             seen=partial(rows_of, arrays),
         )
@@ -185,6 +188,13 @@ class TorchLoss(TrainingLoss):
     ) -> Sequence[LayerGradients]:
         rows = self._general_rows(values_of, leaves, batch, slice(None))
         return plain_gradients(self.model.layout.join_rows(rows))
+
+    def _slow_plain(
+        self, values_of: Callable[[Named, Batch], Tensor], leaves: Named, batch: Batch
+    ) -> Sequence[LayerGradients]:
+        return plain_gradients(
+            self.model.layout.join_rows(jacobian_rows(values_of, leaves, batch, slice(None)))
+        )
 
     def _of_batch(self, buffers: Tensor, seed: int) -> Callable[[Named, Batch], Tensor]:
         return lambda leaves, batch: self.tied(leaves, buffers, batch, seed)[0]
