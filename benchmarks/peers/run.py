@@ -1,4 +1,4 @@
-"""Measures one peer, in the peers' environment: ``python -m benchmarks.peers.run PEER FOLDER SETTINGS LIMIT``."""
+"""Measures one peer, in the peers' environment: ``-m benchmarks.peers.run PEER FOLDER SETTINGS LIMIT``."""
 
 from __future__ import annotations
 
