@@ -30,7 +30,6 @@ TEST := $(VENV)/.installed-test
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
 OLDEST := $(OLDEST_VENV)/.installed
-BENCHMARKS ?= $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 # One file stays in one process, which compiles its models once.
 PYTEST = OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) \
@@ -39,7 +38,7 @@ PYTEST = OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THRE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-all fuzz test-oldest lint format types check docs bench clean
+.PHONY: help venv demo test test-all fuzz test-oldest lint format types check docs bench bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,8 +80,11 @@ check: lint types test ## lint, types and test: what a change has to pass
 docs: $(DOCS) ## build the documentation into docs/_build/html
 	MPLBACKEND=agg $(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 
-bench: $(TEST) ## run the benchmarks (BENCHMARKS=benchmarks/one.py for one of them)
-	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(PY) "$$file"; done
+bench: $(TEST) ## run the benchmarks (ARGS="influence --repeats 3" for some of them, ARGS=--list for a list)
+	$(PY) -m benchmarks $(ARGS)
+
+bench-gpu: $(TEST) ## run all benchmarks on a CUDA device, and check that it and the CPU agree
+	$(PY) -m benchmarks --all --device cuda $(ARGS)
 
 clean: ## remove build products and caches; environments and results/ stay
 	rm -rf build dist docs/_build docs/auto_examples docs/sg_execution_times.rst

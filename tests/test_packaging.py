@@ -22,10 +22,11 @@ MODULES = {
     "pyyaml": "yaml",
     "pytest-xdist": "xdist",
     "pytorch-lightning": "pytorch_lightning",
+    "traker": "trak",
 }
 """Modules whose names differ from their distributions'."""
 
-OURS = {"dataval", "dataval_torch", "dataval_tensorflow", "tests", "oldest", "_common", "recording"}
+OURS = {"dataval", "dataval_torch", "dataval_tensorflow", "tests", "benchmarks", "oldest"}
 RUN_BY_NAME = {"xdist", "pyarrow"}
 """What pytest and pandas import for us."""
 
@@ -80,13 +81,21 @@ TOOLS = ("torch", "tensorflow", "plots", "test")
         ("backends/dataval_tensorflow", ("tensorflow",)),
         ("tests", TOOLS),
         ("examples", TOOLS),
-        ("benchmarks", TOOLS),
         ("docs", (*TOOLS, "docs")),
         ("tools", ()),
     ],
 )
 def test_what_is_imported_is_declared(folder, extras):
     assert foreign(folder) <= declared(*extras)
+
+
+def test_what_benchmarks_import_is_declared():
+    """Their peers are pinned in a file of their own."""
+    lines = (ROOT / "benchmarks/peers/requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.partition("==")[0].lower() for line in lines if "==" in line}
+    peers = {MODULES.get(name, name) for name in pinned}
+    assert foreign("benchmarks", but="peers") <= declared(*TOOLS) | {"opacus"}
+    assert foreign("benchmarks/peers") <= declared(*TOOLS) | peers
 
 
 def test_importing_the_core_needs_no_extra():

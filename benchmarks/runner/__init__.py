@@ -1,0 +1,1 @@
+"""What all suites share: cases and rows, clocks, the machine, documents and their comparison."""
