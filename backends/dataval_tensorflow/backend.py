@@ -91,6 +91,9 @@ class TensorFlowArrays(Arrays):
         """Join along the last axis."""
         return tf.concat(arrays, axis=-1)
 
+    def empty(self, n: int, size: int, /) -> None:
+        """Say that tensors can't be written to."""
+
     def reshape(self, array: tf.Tensor, shape: tuple[int, ...], /) -> tf.Tensor:
         """Another shape."""
         return tf.reshape(array, shape)

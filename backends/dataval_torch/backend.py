@@ -71,6 +71,14 @@ class TorchArrays(Arrays):
         """Join along the last axis."""
         return torch.cat(list(arrays), dim=-1)
 
+    def empty(self, n: int, size: int, /) -> Tensor:
+        """Return rows to be written to."""
+        return torch.empty(n, size, dtype=self._dtype, device=self._device)
+
+    def multiply(self, left: Tensor, right: Tensor, out: Tensor, /) -> None:
+        """Write a product."""
+        torch.mul(left, right, out=out)
+
     def einsum(self, equation: str, *arrays: Tensor) -> Tensor:
         """Multiply and add up over axes."""
         found: Tensor = torch.einsum(equation, *arrays)

@@ -56,6 +56,14 @@ class Arrays:
         """Join arrays along their last axis."""
         return np.concatenate(arrays, axis=-1)
 
+    def empty(self, n: int, size: int, /) -> Array | None:
+        """Return rows ``(n, size)`` to be written to; None where arrays can't be."""
+        return np.empty((n, size), self.dtype)
+
+    def multiply(self, left: Array, right: Array, out: Array, /) -> None:
+        """Write the product of two arrays, broadcast, to a third."""
+        np.multiply(left, right, out=out)
+
     def reshape(self, array: Array, shape: tuple[int, ...], /) -> Array:
         """Return an array in another shape, of which one length may be -1."""
         return array.reshape(shape)

@@ -45,6 +45,11 @@ class LayerGradients(ABC):
     def pieces(self, arrays: Arrays) -> list[Piece]:
         """Return the gradients ``(n, size)``, in the order of `spans`."""
 
+    def write(self, arrays: Arrays, rows: Array) -> None:
+        """Write the gradients where they belong in rows ``(n, P)``."""
+        for (start, size), (_, found) in zip(self.spans, self.pieces(arrays), strict=True):
+            rows[:, start : start + size] = found
+
     @abstractmethod
     def total(self, arrays: Arrays, weights: Array) -> list[Piece]:
         """Return the sums ``(size,)`` of the gradients times the samples' weights ``(n,)``."""

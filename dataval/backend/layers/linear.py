@@ -71,6 +71,18 @@ class LinearGradients(LayerGradients):
             found.append((self.bias, arrays.reshape(rows, (len(self), -1))))
         return found
 
+    def write(self, arrays: Arrays, rows: Array) -> None:
+        """Write outer products without forming them elsewhere, where there is one a sample."""
+        n_positions, n_groups, n_outputs, n_inputs = self.shape
+        if self.weight is None or (n_positions, n_groups, self.order) != (1, 1, "goi"):
+            super().write(arrays, rows)
+            return
+        outputs, inputs = self.outputs[:, 0, 0, :, None], self.inputs[:, 0]
+        size, shape = n_outputs * n_inputs, (len(self), n_outputs, n_inputs)
+        arrays.multiply(outputs, inputs, arrays.reshape(rows[:, self.weight : self.weight + size], shape))
+        if self.bias is not None:
+            rows[:, self.bias : self.bias + n_outputs] = self.outputs[:, 0, 0]
+
     @property
     def is_long(self) -> bool:
         """Whether the products take less room than what they are formed from."""

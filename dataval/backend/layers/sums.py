@@ -42,7 +42,14 @@ def compact(arrays: Arrays, blocks: Blocks) -> list[LayerGradients]:
 
 def rows_of(arrays: Arrays, blocks: Blocks) -> Array:
     """Return the gradients of all samples in all parameters, ``(n, P)``."""
-    return _joined(arrays, [piece for block in blocks for piece in block.pieces(arrays)])
+    spans = [span for block in blocks for span in block.spans]
+    size, end = sum(size for _, size in spans), max(start + size for start, size in spans)
+    rows = arrays.empty(len(blocks[0]), size) if size == end else None
+    if rows is None:
+        return _joined(arrays, [piece for block in blocks for piece in block.pieces(arrays)])
+    for block in blocks:
+        block.write(arrays, rows)
+    return rows
 
 
 def gradient_of(arrays: Arrays, blocks: Blocks, weights: Array) -> Array:
