@@ -49,12 +49,13 @@ class _Activation(Function):
 
     @staticmethod
     def backward(ctx: Any, bar: Tensor) -> Any:
+        (x,) = ctx.saved_tensors  # once: what activation checkpoints kept is computed again each time
         if ctx.found is None:
             with torch.no_grad():
-                ctx.found = ctx.derivatives(ctx.saved_tensors[0].detach())
+                ctx.found = ctx.derivatives(x.detach())
         if not torch.is_grad_enabled():
             return bar * ctx.found[0], None, None
-        return _ActivationBackward.apply(bar, ctx.saved_tensors[0], *ctx.found), None, None  # type: ignore[no-untyped-call]
+        return _ActivationBackward.apply(bar, x, *ctx.found), None, None  # type: ignore[no-untyped-call]
 
 
 class _ActivationBackward(Function):

@@ -34,9 +34,17 @@ class FastLayers(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Replace a function, and leave everything else as it is."""
-        replacement = self.replacements.get(func)
+        replacement = None if _is_kept_elsewhere() else self.replacements.get(func)
         found = None if replacement is None else replacement(*args, **kwargs or {})
         return func(*args, **kwargs or {}) if found is None else found
+
+
+def _is_kept_elsewhere() -> bool:
+    """Whether somebody else keeps what a pass back needs: activation checkpoints, which compute it again.
+
+    They do so wherever the pass back happens to be, and with PyTorch's own functions.
+    """
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 def _cross_entropy(

@@ -18,6 +18,7 @@ from dataval.process import first_use
 from dataval_torch.batches import Batch
 
 __all__ = [
+    "BLOCK",
     "COST_OF_ROWS",
     "UNSUPPORTED",
     "FirstThatWorks",
@@ -35,7 +36,7 @@ Named = dict[str, Tensor]
 Values = Callable[[Named, Batch], Tensor]
 
 COST_OF_ROWS = "the gradients of single samples take a pass back each: PyTorch can't do this model's together"
-_BLOCK = 4  # samples that are run together where each takes a pass back of its own
+BLOCK = 4  # samples that are run together where each takes a pass back of its own
 UNSUPPORTED = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError)
 """What PyTorch raises where an operation lacks a derivative or a batching rule."""
 
@@ -140,8 +141,8 @@ def vmapped_rows(values_of: Values, leaves: Named, batch: Batch, rows: slice) ->
 def blocked_rows(values_of: Values, leaves: Named, batch: Batch, rows: slice) -> list[Tensor]:
     """Gradients of some samples' values, a few samples at a time: the work doesn't grow with the batch."""
     part = batch.rows(rows)
-    starts = range(0, len(part), _BLOCK)
-    blocks = [part.rows(slice(start, start + _BLOCK)) for start in starts]
+    starts = range(0, len(part), BLOCK)
+    blocks = [part.rows(slice(start, start + BLOCK)) for start in starts]
     found = [jacobian_rows(values_of, leaves, block, slice(None)) for block in blocks]
     return [torch.cat(pieces) for pieces in zip(*found, strict=True)]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dataval_torch.batches import Batch
-from dataval_torch.derivatives.gradients import Named, Values
+from dataval_torch.derivatives.gradients import BLOCK, Named, Values
 from dataval_torch.model.functional import FunctionalModel
 
 __all__ = ["Rehearsal"]
@@ -34,8 +34,12 @@ class Rehearsal:
         return lambda leaves: values_of(leaves, self.example), named(self._point()), named(self._noise(1))
 
     def rows(self, values_of: Values) -> tuple[Any, ...]:
-        """For per-sample gradients in the parameters."""
-        return values_of, self._model.leaves(self._point()), self.example, slice(None)
+        """For per-sample gradients in the parameters, of more samples than are run together where few are.
+
+        They repeat a sample in the first block, so that blocks and the batch have other statistics.
+        """
+        few = torch.arange(BLOCK + 1, device=self._model.device) // BLOCK % len(self.example)
+        return values_of, self._model.leaves(self._point()), self.example.rows(few), slice(None)
 
     def rows_with_buffers(self, values_of: Values) -> tuple[Any, ...]:
         """For per-sample gradients in the parameters and, under the name "", the buffers."""
