@@ -15,6 +15,7 @@ from dataval_tensorflow.model.layers import differentiable_operations
 
 __all__ = ["call", "compiled", "compiled_over_rows", "is_fast", "uncompiled"]
 
+_COST = "samples or vectors are done one by one: TensorFlow can't do this model's together"
 _calls = RLock()
 
 
@@ -38,6 +39,7 @@ def compiled_over_rows(
         *(compiled(function, over) for over in ways),
         rehearsal=rehearsal,
         reference=uncompiled(function, each_row),
+        cost=_COST,
     )
 
 
