@@ -28,7 +28,6 @@ FloatArray = NDArray[np.float64]
 
 CurvatureKind = Literal["hessian", "gauss_newton"]
 _CHUNK_SIZE = 250  # larger ones leave the caches of a processor
-_LAYER_BYTES = 2**25  # of activations, which convolutions see several times
 _BLOCK_BYTES = 2**27  # of gradients by layer at a time
 _ROW_BYTES = 2**26  # of per-sample gradients at a time
 _WHAT = "the gradient of its loss in evaluation mode"
@@ -55,7 +54,6 @@ class TrainingSamples:
         self._batches = program.backend.batches(program.data)
         self._state, self._weights = state, program.weights
         self._chunk_size, self._chunk_size_given = chunk_size or _CHUNK_SIZE, chunk_size
-        self._activation_bytes = program.backend.activation_bytes
         self._one = np.array([np.argmax(program.weights)])
         self.n = len(program.data)
         self.n_parameters = program.backend.signature.n_parameters
@@ -84,22 +82,17 @@ class TrainingSamples:
         return np.concatenate(list(map(self.numpy, parts)), axis=-1)
 
     def _layers(self, indices: NDArray[np.int64]) -> Sequence[LayerGradients]:
-        found = self._loss.layer_gradients(*self._at, self._batches.take(indices))
-        return compact(self._arrays, found)
+        return compact(self._arrays, self._blocks(indices))
 
     def _layer_chunks(self) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of all samples, few enough at a time for what their layers keep."""
-        size = max(1, min(self._chunk_size, _LAYER_BYTES // max(1, self._activation_bytes)))
+        size = self._chunk_size_given or layer_chunk_size(self._arrays, self._blocks(self._one))
         for start in range(0, self.n, size):
             yield np.arange(start, min(self.n, start + size))
 
     def by_layer(self, function: Callable[[Blocks], FloatArray]) -> FloatArray:
         """Return what a function finds ``(..., n)`` of samples' gradients by layer, for all ``(..., N)``."""
-        size = self._chunk_size_given or layer_chunk_size(self._arrays, self._blocks(self._one))
-        parts = [
-            self._found_by_layer(function, np.arange(start, min(self.n, start + size)))
-            for start in range(0, self.n, size)
-        ]
+        parts = [self._found_by_layer(function, chunk) for chunk in self._layer_chunks()]
         found = np.concatenate(parts, axis=-1)
         check_finite(found, np.arange(self.n), self._weights, _WHAT)
         return found

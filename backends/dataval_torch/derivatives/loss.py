@@ -63,8 +63,8 @@ class TorchLoss(TrainingLoss):
         )
         self._layers = FirstThatWorks(
             Layerwise(model, rehearsal.example, self._general_rows),
-            self._plain,
-            reference=self._slow_plain,
+            partial(self._plain, self._general_rows),
+            reference=partial(self._plain, jacobian_rows),
             rehearsal=lambda: rehearsal.rows(self._of_batch(model.buffers, 0))[:3],
             seen=partial(rows_of, arrays),
         )
@@ -118,7 +118,7 @@ class TorchLoss(TrainingLoss):
         self, parameters: Tensor, buffers: Tensor, batch: Batch, seed: int
     ) -> Sequence[LayerGradients]:
         """Gradients of the samples' losses by layer."""
-        find = self._layers if self.has_layers else self._plain
+        find = self._layers if self.has_layers else partial(self._plain, self._general_rows)
         values_of = self._of_batch(buffers, seed)
         found: Sequence[LayerGradients] = find(values_of, self.model.leaves(parameters), batch)
         return found
@@ -188,17 +188,13 @@ class TorchLoss(TrainingLoss):
         return found
 
     def _plain(
-        self, values_of: Callable[[Named, Batch], Tensor], leaves: Named, batch: Batch
+        self,
+        find: Callable[..., Sequence[Tensor]],
+        values_of: Callable[[Named, Batch], Tensor],
+        leaves: Named,
+        batch: Batch,
     ) -> Sequence[LayerGradients]:
-        rows = self._general_rows(values_of, leaves, batch, slice(None))
-        return plain_gradients(self.model.layout.join_rows(rows))
-
-    def _slow_plain(
-        self, values_of: Callable[[Named, Batch], Tensor], leaves: Named, batch: Batch
-    ) -> Sequence[LayerGradients]:
-        return plain_gradients(
-            self.model.layout.join_rows(jacobian_rows(values_of, leaves, batch, slice(None)))
-        )
+        return plain_gradients(self.model.layout.join_rows(find(values_of, leaves, batch, slice(None))))
 
     def _of_batch(self, buffers: Tensor, seed: int) -> Callable[[Named, Batch], Tensor]:
         return lambda leaves, batch: self.tied(leaves, buffers, batch, seed)[0]
