@@ -65,3 +65,12 @@ def test_calls_are_refused_before_work(fitted, monkeypatch):
         hydra.attribute(X, y)
     monkeypatch.setattr("dataval.backend.contract.available_memory", lambda: None)
     assert hydra.attribute(X[:2], y[:2]).shape == (2, 20)
+
+
+def test_results_count_where_they_lie(fitted, monkeypatch):
+    _, hydra, X, y = fitted
+    monkeypatch.setattr(type(hydra._replay.program.backend), "is_accelerated", True)
+    assert not any("values" in need.what for need in hydra.plan_memory(7, call="attribute").needs)
+    monkeypatch.setattr("dataval.methods.of_run.available_memory", lambda: 8 * 7 * 20 - 1)
+    with pytest.raises(InsufficientMemoryError, match="7 x 20 values"):
+        hydra.attribute(X[:7], y[:7])

@@ -264,9 +264,14 @@ class TensorFlowBackend(Backend):
         return TensorFlowBatches(data, self.model.device, dtype, partial(target_dtype, loss, dtype=dtype))
 
     @property
+    def is_accelerated(self) -> bool:
+        """Whether the model is not on the CPU."""
+        return "CPU" not in self.model.device.upper()
+
+    @property
     def free_bytes(self) -> int | None:
         """What is free beside a model on the CPU; an accelerator doesn't tell."""
-        return super().free_bytes if "CPU" in self.model.device.upper() else None
+        return None if self.is_accelerated else super().free_bytes
 
     def check_targets(self, data: Samples) -> None:
         """Raise if targets don't fit a named loss."""

@@ -273,6 +273,11 @@ class TorchBackend(Backend):
             return inexact_layer(self.model, batch)
 
     @property
+    def is_accelerated(self) -> bool:
+        """Whether the model is not on the CPU."""
+        return self.model.device.type != "cpu"
+
+    @property
     def free_bytes(self) -> int | None:
         """What is free on the model's device."""
         if self.model.device.type != "cuda":

@@ -267,6 +267,11 @@ class Backend(ABC):
         return None
 
     @property
+    def is_accelerated(self) -> bool:
+        """Whether the backend's arrays are in another memory than NumPy's."""
+        return False
+
+    @property
     def free_bytes(self) -> int | None:
         """Memory that is free where the backend's arrays are; None where it can't be known."""
         return available_memory()

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from dataval.backend.registry import framework_settings
 from dataval.checks import described, one_of, whole_number
 from dataval.data import Samples
-from dataval.memory_plan import MemoryPlan, Need
+from dataval.memory_plan import MemoryPlan, Need, available_memory
 from dataval.methods.base import DataValuator
 from dataval.methods.matching import as_validation
 from dataval.objectives.validation import check_objective
@@ -117,14 +117,22 @@ class RunValuator(DataValuator):
             replay.check_updates(type(self).__name__)
 
     def _check_memory(self, source: Replay, n_val: int, call: str) -> None:
-        self._memory_plan(source, n_val, call).check()
+        plan = self._memory_plan(source, n_val, call)
+        MemoryPlan.of(plan.call, [self._result_need(source, n_val, call)], available_memory()).check()
+        plan.check()
 
     def _memory_plan(self, replay: Replay, n_val: int, call: str) -> MemoryPlan:
+        """Return what a call takes; its result is left out where the rest is on an accelerator."""
+        backend, n_questions = replay.program.backend, n_val if call == "attribute" else 1
+        needs = self._memory_needs(replay, n_questions)
+        if not backend.is_accelerated:
+            needs.append(self._result_need(replay, n_val, call))
+        return MemoryPlan.of(f"{type(self).__name__}.{call}", needs, backend.free_bytes)
+
+    def _result_need(self, replay: Replay, n_val: int, call: str) -> Need:
         n_train, n_rows = replay.run.n_samples, n_val if call == "attribute" else 1
         cure = "ask about fewer validation samples at a time, or score them together"
-        needs = [Need(f"{n_rows} x {n_train} values", 8 * n_rows * n_train, cure)]
-        needs += self._memory_needs(replay, n_rows)
-        return MemoryPlan.of(f"{type(self).__name__}.{call}", needs, replay.program.backend.free_bytes)
+        return Need(f"{n_rows} x {n_train} values", 8 * n_rows * n_train, cure)
 
     def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
         """Return what a call takes of memory beside its result."""

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import dataval as dv
-from dataval.backend import Objective
 from dataval.backend.layers import rows_of
 from dataval.curvature.kronecker.estimate import find_spectra
 from dataval.curvature.kronecker.fisher import FisherGradients
@@ -19,14 +18,6 @@ from tests.runs import N, make_learner, make_samples, shared, trained
 N_VAL = 4
 DAMPING = 0.3
 EXACT = {"kfac": dv.KFAC(fisher="exact"), "ekfac": dv.EKFAC(fisher="exact")}
-
-
-@pytest.fixture(autouse=True)
-def knows_layers(zoo):
-    """Leave out a framework whose backend doesn't find gradients by layer."""
-    backend = make_learner(zoo).prepare(*make_samples()).program.backend
-    if type(backend.objective()).layer_gradients is Objective.layer_gradients:
-        pytest.skip(f"{backend.name} gives no gradients by layer")
 
 
 @shared
