@@ -64,11 +64,11 @@ def right_of_nearest(subset):
 
 
 def test_values_of_an_estimator_converge_to_enumeration():
-    method = dv.CSShapley(Nearest(), n_permutations=400).fit(X, Y)
+    method = dv.CSShapley(Nearest(), n_permutations=250).fit(X, Y)
     found, expected = method.score(X_VAL, Y_VAL), enumerated(right_of_nearest, Y, Y_VAL)
     off = (found - expected) / method.diagnostics_["standard_error"]
     assert np.abs(off).max() < 4  # one in 2,000 goes wrong, of 8
-    assert np.corrcoef(found, expected)[0, 1] > 0.98
+    assert np.corrcoef(found, expected)[0, 1] > 0.97
 
 
 def test_values_of_a_learner_converge_to_training_on_all_subsets(zoo):
