@@ -75,10 +75,11 @@ def test_dask_gives_the_same_though_a_worker_is_killed(run, serial, dask, tmp_pa
 def test_dask_is_sent_the_same_few_bytes_for_every_task(dask):
     """What all tasks need goes once: a task's own size doesn't grow with the number of samples."""
     from joblib import parallel
+    from joblib._dask import DaskDistributedBackend
 
     sizes = []
 
-    class Counting(parallel.BACKENDS["dask"]):
+    class Counting(DaskDistributedBackend):
         async def _to_func_args(self, func):
             found = await super()._to_func_args(func)
             sizes.append(sum(len(part) for part in dask_frames(found)))
