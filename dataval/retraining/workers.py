@@ -18,7 +18,7 @@ from joblib.externals.loky import get_reusable_executor
 from dataval.errors import WorkerLostError, WorkerLostWarning
 from dataval.retraining.shared import Shared
 
-__all__ = ["carry_out", "worker_count"]
+__all__ = ["carry_out", "in_order", "worker_count"]
 
 _MOST_LOSSES = 3  # in a row, with nothing found between them
 _IDLE_SECONDS = 60.0  # loky's workers leave after 300, and whoever asks them at that moment may wait for ever
@@ -92,6 +92,17 @@ def carry_out(
             package = Shared(shared)  # as it may have held what the others were to get
         finally:
             _note_use()
+
+
+def in_order(results: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+    """Yield numbered results by their numbers, each as soon as those before it are there."""
+    waiting: dict[int, Any] = {}
+    due = 0
+    for number, found in results:
+        waiting[number] = found
+        while due in waiting:
+            yield waiting.pop(due)
+            due += 1
 
 
 def _carried_out(

@@ -15,7 +15,7 @@ from joblib.externals.loky import get_reusable_executor
 from dataval.errors import WorkerLostError, WorkerLostWarning
 from dataval.retraining import workers
 from dataval.retraining.shared import Shared
-from dataval.retraining.workers import carry_out
+from dataval.retraining.workers import carry_out, in_order
 
 
 def scaled(shared, part):
@@ -41,6 +41,10 @@ def failing(shared, part):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_every_part_is_done_once(n_jobs):
     assert dict(carry_out(scaled, 10, [1, 2, 3], n_jobs)) == {0: 10, 1: 20, 2: 30}
+
+
+def test_results_by_their_numbers():
+    assert list(in_order(iter([(2, "c"), (0, "a"), (1, "b"), (3, "d")]))) == ["a", "b", "c", "d"]
 
 
 def test_nothing_is_pickled_for_this_process_alone():
