@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
     from dataval.methods.random_values import RandomValues
+    from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
     from dataval.training.checkpoints import Checkpoints
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AME",
     "BM25",
     "EKFAC",
     "EL2N",
@@ -65,12 +67,15 @@ __all__ = [
     "Adam",
     "AdamW",
     "AreaUnderMargin",
+    "BetaShapley",
     "BinaryCrossEntropy",
     "ChaoticTrainingWarning",
     "Checkpoints",
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
+    "DataBanzhaf",
+    "DataShapley",
     "DataValuator",
     "ExplicitSchedule",
     "ExponentialSchedule",
@@ -82,6 +87,7 @@ __all__ = [
     "InfluenceFunction",
     "InputSimilarity",
     "Learner",
+    "LeastCore",
     "LeaveOneOut",
     "LinearSchedule",
     "Lion",
@@ -115,10 +121,14 @@ _HOMES = {
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
+        "AME",
         "BM25",
         "EL2N",
         "TRAK",
         "AreaUnderMargin",
+        "BetaShapley",
+        "DataBanzhaf",
+        "DataShapley",
         "DataValuator",
         "ForgettingEvents",
         "GraNd",
@@ -127,6 +137,7 @@ _HOMES = {
         "HyDRA",
         "InfluenceFunction",
         "InputSimilarity",
+        "LeastCore",
         "LeaveOneOut",
         "LoGra",
         "MeanLoss",

@@ -14,14 +14,19 @@ from dataval.methods.leave_one_out import LeaveOneOut
 from dataval.methods.logra import LoGra
 from dataval.methods.mean_loss import MeanLoss
 from dataval.methods.random_values import RandomValues
+from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
 from dataval.methods.tracin import TracIn
 from dataval.methods.trak import TRAK
 
 __all__ = [
+    "AME",
     "BM25",
     "EL2N",
     "TRAK",
     "AreaUnderMargin",
+    "BetaShapley",
+    "DataBanzhaf",
+    "DataShapley",
     "DataValuator",
     "ForgettingEvents",
     "GraNd",
@@ -30,6 +35,7 @@ __all__ = [
     "HyDRA",
     "InfluenceFunction",
     "InputSimilarity",
+    "LeastCore",
     "LeaveOneOut",
     "LoGra",
     "MeanLoss",
