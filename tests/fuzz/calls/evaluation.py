@@ -150,7 +150,7 @@ EVALUATION = {
     ),
     "learning_curve": Call(
         lambda **a: dv.evaluation.learning_curve(**{"learner": learner(), "sizes": [4, 8], "n_repeats": 2} | a),
-        {"X": X, "y": Y, "X_val": X, "y_val": Y},
+        {"X": X, "y": Y, "X_val": X, "y_val": Y, "utility": "loss"},
         DATA
         | VALIDATION
         | {

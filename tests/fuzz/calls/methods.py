@@ -283,8 +283,8 @@ METHODS = {
         dv.DataShapley,
         {"n_permutations": 2},
         n_permutations=v.NO_COUNT,
-        tolerance=but(v.NO_SHARE, "None", "above 1"),
-        truncation=but(v.NO_SHARE, "None"),
+        tolerance=but(v.NO_SHARE, "above 1"),
+        truncation=v.NO_SHARE,
     ),
     "BetaShapley": of_coalitions(
         dv.BetaShapley,
