@@ -28,9 +28,10 @@ class AME(CoalitionValuator):
     .. math:: \mathrm{value}_j = \mathrm E_p\, \mathrm E_{S \sim p}\,[v(S \cup j) - v(S)]
 
     the average marginal effect, with v as in `DataShapley`, a probability p drawn from some, and each of the
-    other samples in S with probability p. With :math:`x_j = 1/p` where j is in the coalition and
-    :math:`-1/(1-p)` where it is not, the value is :math:`\mathrm E[1/(p(1-p))]` times the coefficient of
-    :math:`x_j` in a linear regression of v on all x. The values don't sum to anything.
+    other samples in S with probability p. It is the coefficient of :math:`1[j \in S] - p` in a regression of v
+    on all of these and on an intercept for each p, with weights :math:`1/(p(1-p))`: without error where samples
+    don't interact. (Lin et al. regress without weights on :math:`x_j = 1/p` or :math:`-1/(1-p)`, which has
+    the same expectation, and takes for noise how v depends on p.) The values don't sum to anything.
 
     Parameters
     ----------
@@ -39,9 +40,10 @@ class AME(CoalitionValuator):
     probabilities : sequence of float, default (0.2, 0.4, 0.6, 0.8)
         What p is drawn from, uniformly; between 0 and 1.
     method : {"least_squares", "lasso", "exact"}, default "least_squares"
-        ``"least_squares"`` takes at least 2 (N + 1) trainings. ``"lasso"`` finds the few samples that matter
-        from fewer trainings than samples, the others' values are 0; it shrinks values, and has none for
-        single validation samples. ``"exact"``: all 2^N coalitions, for N up to 16.
+        ``"least_squares"`` takes at least twice N plus the number of probabilities as trainings. ``"lasso"``
+        finds the few samples that matter from fewer trainings than samples, the others' values are 0; it
+        shrinks values, and has none for single validation samples. ``"exact"``: all 2^N coalitions, for N up
+        to 16.
     n_coalitions : int, optional
         The most trainings; by default 10 N, and at least 1,000.
     tolerance : float or None, default 0.05
@@ -110,7 +112,11 @@ class AME(CoalitionValuator):
 
     def _check_count(self, n: int) -> None:
         if self.method == "least_squares":
-            self._require(n, 2 * (n + 1), "the regression")
+            self._require(n, self._fewest(n), "the regression")
+
+    def _fewest(self, n: int) -> int:
+        """Twice the unknowns."""
+        return 2 * (n + len({*_checked(self.probabilities)}))
 
     def _check_single(self, retraining: Retraining) -> None:
         super()._check_single(retraining)
@@ -123,24 +129,21 @@ class AME(CoalitionValuator):
         n, grid = game.n_samples, _checked(self.probabilities)
         if self.method == "exact":
             return exact_semivalue(game, binomial_sizes(n, grid))
-        scale = float(np.mean([1 / (p * (1 - p)) for p in grid]))
 
         def draw(rng: np.random.Generator, n_draws: int, n_samples: int) -> Drawn:
             uniform = rng.random((n_draws, n_samples + 1))
             p = np.asarray(grid)[(uniform[:, 0] * len(grid)).astype(int)]
             return Drawn(uniform[:, 1:] < p[:, None], p)
 
-        def values(drawn: Drawn, gains: FloatArray) -> tuple[FloatArray, FloatArray]:
-            return _by_least_squares(drawn, gains, scale)
-
         if self.method == "least_squares":
-            return self._sampled(game, CoalitionSampler(game, draw, values, seed=self.seed), 4 * (n + 1))
-        return self._by_lasso(game, draw, scale)
+            sampler = CoalitionSampler(game, draw, _by_least_squares, seed=self.seed)
+            return self._sampled(game, sampler, 2 * self._fewest(n))
+        return self._by_lasso(game, draw)
 
-    def _by_lasso(self, game: Game, draw: Callable[..., Drawn], scale: float) -> Estimate:
+    def _by_lasso(self, game: Game, draw: Callable[..., Drawn]) -> Estimate:
         m = self._most(game.n_samples)
         drawn = draw(np.random.default_rng([self.seed, 8]), m, game.n_samples)
-        values, debiased, error = _by_lasso(drawn, game.gains(drawn.kept)[:, -1], scale)
+        values, debiased, error = _by_lasso(drawn, game.gains(drawn.kept)[:, -1])
         return Estimate(values[:, None], error, {"debiased": debiased, "n_coalitions": m})
 
 
@@ -152,26 +155,31 @@ def _checked(probabilities: Any) -> tuple[float, ...]:
     return tuple(share(f"probabilities[{i}]", p) for i, p in enumerate(probabilities))
 
 
-def _design(drawn: Drawn) -> FloatArray:
-    """Return x: of mean 0 and uncorrelated, whatever p."""
+def _design(drawn: Drawn) -> tuple[FloatArray, FloatArray]:
+    """Return what says who is in, ``(M, N)``, of mean 0, variance 1 and uncorrelated; and what says which p."""
     p = drawn.probability[:, None]
-    return np.where(drawn.kept, 1 / p, -1 / (1 - p))
+    root = np.sqrt(p * (1 - p))
+    return (drawn.kept - p) / root, (p == np.unique(p)) / root
 
 
-def _by_least_squares(drawn: Drawn, gains: FloatArray, scale: float) -> tuple[FloatArray, FloatArray]:
-    design = np.column_stack([np.ones(len(gains)), _design(drawn)])
-    found, errors = least_squares(design, gains)
-    return scale * found[1:], scale * errors[1:]
+def _by_least_squares(drawn: Drawn, gains: FloatArray) -> tuple[FloatArray, FloatArray]:
+    members, densities = _design(drawn)
+    root = np.sqrt(drawn.probability * (1 - drawn.probability))[:, None]
+    found, errors = least_squares(np.column_stack([densities, members]), gains / root)
+    n = densities.shape[1]
+    return found[n:], errors[n:]
 
 
-def _by_lasso(drawn: Drawn, gains: FloatArray, scale: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _by_lasso(drawn: Drawn, gains: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the lasso's values, the same with what its shrinking took away, and the errors of these."""
     from sklearn.linear_model import LassoCV
 
-    design = _design(drawn)
-    spread = float(gains.std()) or 1.0
-    found = LassoCV(cv=5, max_iter=10_000).fit(design / np.sqrt(scale), (gains - gains.mean()) / spread)
-    values = found.coef_ * spread * np.sqrt(scale)
-    residuals = gains - gains.mean() - design @ values / scale
-    products = design * (residuals - residuals.mean())[:, None]
+    members, densities = _design(drawn)
+    p = drawn.probability
+    targets = gains / np.sqrt(p * (1 - p))
+    targets = targets - densities @ np.linalg.lstsq(densities, targets)[0]
+    spread = float(targets.std()) or 1.0
+    found = LassoCV(cv=5, max_iter=10_000, fit_intercept=False).fit(members, targets / spread)
+    values = found.coef_ * spread
+    products = members * (targets - members @ values)[:, None]
     return values, values + products.mean(axis=0), products.std(axis=0, ddof=1) / np.sqrt(len(gains))

@@ -225,7 +225,7 @@ def test_a_utility_that_fails_without_a_model_is_named():
         (dv.DataShapley, {"truncation": 2}, ValueError, "truncation"),
         (dv.BetaShapley, {"alpha": 0}, ValueError, "alpha must be greater than 0"),
         (dv.DataBanzhaf, {"n_coalitions": 79, "method": "kernel"}, ValueError, "at least 80"),
-        (dv.AME, {"n_coalitions": 41}, ValueError, "at least 42"),
+        (dv.AME, {"n_coalitions": 41}, ValueError, "at least 48"),
         (dv.AME, {"probabilities": [0.5, 1.0]}, ValueError, r"probabilities\[1\]"),
         (dv.AME, {"probabilities": 0.5}, ValueError, "probabilities must be a sequence"),
         (dv.LeastCore, {"n_coalitions": 2}, ValueError, "n_coalitions"),

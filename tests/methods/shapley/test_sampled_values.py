@@ -7,9 +7,10 @@ import pytest
 
 import dataval as dv
 from dataval.methods.shapley.core import violation_bound
-from dataval.methods.shapley.game import all_coalitions
+from dataval.methods.shapley.game import Game, all_coalitions
 from dataval.methods.shapley.prefixes import prefix_gains
 from dataval.methods.shapley.regression import least_squares
+from dataval.retraining.again import Coalitions
 from tests.games import Table, game_of, rough_gains
 
 N = 8
@@ -81,6 +82,14 @@ def test_what_varies_less_has_smaller_errors():
     assert kernel < 0.5 * msr
 
 
+def test_without_interactions_regressions_have_no_error():
+    gains = all_coalitions(N) @ np.arange(1.0, N + 1)
+    for kind, options in ((dv.AME, {}), (dv.DataBanzhaf, {"method": "kernel"})):
+        found = estimate(kind, options | {"n_coalitions": 60}, gains=gains)
+        np.testing.assert_allclose(found.values[:, -1], np.arange(1.0, N + 1), atol=1e-10)
+        assert found.error.max() < 1e-10
+
+
 def test_each_coalition_is_trained_on_once():
     game = game_of(GAINS)
     dv.DataShapley(None, **ENDLESS)._estimate(game)
@@ -134,15 +143,32 @@ def test_truncated_prefixes_end_where_five_in_a_row_are_near():
     np.testing.assert_array_equal(whole[:, :8], found[:, :8])
 
 
+class Sum(Coalitions):
+    """What coalitions gain is the sum of their members' effects."""
+
+    greater_is_better = True
+
+    def __init__(self, effects):
+        self.effects = effects
+
+    def judge(self, kept):
+        return (kept @ self.effects)[None, :, None]
+
+
 def test_lasso_finds_the_few_from_fewer_coalitions_than_samples():
+    effects = np.where(np.arange(60) % 30 == 0, 1.0, 0.0)
+    found = dv.AME(None, method="lasso", n_coalitions=40)._estimate(Game(Sum(effects), 60, progress=False))
+    assert {*np.argsort(found.values[:, 0])[-2:].tolist()} == {0, 30}
+    with pytest.raises(ValueError, match="at least 128"):
+        dv.AME(None, n_coalitions=40)._removals(60)
+
+
+def test_lasso_of_many_coalitions():
     n, rng = 14, np.random.default_rng(0)
     gains = all_coalitions(n) @ np.where(np.arange(n) < 2, [1.0], 0.0) + 0.01 * rng.normal(size=2**n)
-    found = dv.AME(None, method="lasso", n_coalitions=13)._estimate(game_of(gains))
-    assert {*np.argsort(found.values[:, 0])[-2:]} == {0, 1}
     many = dv.AME(None, method="lasso", n_coalitions=600)._estimate(game_of(gains))
     truth = dv.AME(None, method="exact")._estimate(game_of(gains)).values[:, 0]
-    # Of one effect x explains a part only, as its size depends on p: the rest is noise, .04 for 600 coalitions.
-    np.testing.assert_allclose(many.values[:, 0], truth, atol=0.15)
+    np.testing.assert_allclose(many.values[:, 0], truth, atol=0.02)  # the noise is .01
     # 14 standard scores
     assert np.abs((many.notes["debiased"] - truth) / many.error).max() < 3.5
 
