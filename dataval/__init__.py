@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dataval.methods.area_under_margin import AreaUnderMargin
     from dataval.methods.base import DataValuator
     from dataval.methods.bm25 import BM25
+    from dataval.methods.cs_shapley import CSShapley
+    from dataval.methods.data_oob import DataOOB
     from dataval.methods.el2n import EL2N
     from dataval.methods.forgetting_events import ForgettingEvents
     from dataval.methods.grad_dot import GradCos, GradDot
@@ -32,11 +34,14 @@ if TYPE_CHECKING:
     from dataval.methods.hydra import HyDRA
     from dataval.methods.influence import InfluenceFunction
     from dataval.methods.input_similarity import InputSimilarity
+    from dataval.methods.knn_shapley import KNNShapley
+    from dataval.methods.lava import LAVA
     from dataval.methods.leave_one_out import LeaveOneOut
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
     from dataval.methods.random_values import RandomValues
     from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
+    from dataval.methods.tknn_shapley import TKNNShapley
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
     from dataval.training.checkpoints import Checkpoints
@@ -61,6 +66,7 @@ __all__ = [
     "EKFAC",
     "EL2N",
     "KFAC",
+    "LAVA",
     "SGD",
     "TRAK",
     "Adagrad",
@@ -69,12 +75,14 @@ __all__ = [
     "AreaUnderMargin",
     "BetaShapley",
     "BinaryCrossEntropy",
+    "CSShapley",
     "ChaoticTrainingWarning",
     "Checkpoints",
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
     "DataBanzhaf",
+    "DataOOB",
     "DataShapley",
     "DataValuator",
     "ExplicitSchedule",
@@ -86,6 +94,7 @@ __all__ = [
     "HyDRA",
     "InfluenceFunction",
     "InputSimilarity",
+    "KNNShapley",
     "Learner",
     "LeastCore",
     "LeaveOneOut",
@@ -101,6 +110,7 @@ __all__ = [
     "RMSprop",
     "RandomValues",
     "StepSchedule",
+    "TKNNShapley",
     "TokenCrossEntropy",
     "TracIn",
     "Training",
@@ -124,7 +134,12 @@ _HOMES = {
         "AME",
         "BM25",
         "EL2N",
+        "LAVA",
+        "CSShapley",
+        "DataOOB",
         "TRAK",
+        "KNNShapley",
+        "TKNNShapley",
         "AreaUnderMargin",
         "BetaShapley",
         "DataBanzhaf",
