@@ -36,8 +36,8 @@ class DataValuator(BaseEstimator, ABC):
 
     A method asks its question of one source: of a recorded run (`RunValuator`), of states of the parameters
     (`StateValuator`), of the samples alone (`DataOnlyValuator`), or of what can be trained again
-    (`LeaveOneOut`). Subclasses of these implement `_score`, and `_attribute` where values of single validation
-    samples exist.
+    (`RetrainingValuator`). Subclasses of these implement `_score`, and `_attribute` where values of single
+    validation samples exist.
 
     Attributes
     ----------

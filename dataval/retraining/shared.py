@@ -55,7 +55,7 @@ class Shared:
             stream = io.BytesIO()
             _Pickler(stream, protocol=5).dump(self._value)
             self._bytes = np.frombuffer(stream.getbuffer(), dtype=np.uint8)
-            self._name = hashlib.blake2b(self._bytes, digest_size=16).hexdigest()
+            self._name = hashlib.blake2b(self._bytes.data, digest_size=16).hexdigest()
         return self._bytes
 
 
