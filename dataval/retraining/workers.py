@@ -113,8 +113,9 @@ def _carried_out(
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
     except ValueError:  # a backend that hands nothing on before all is done, such as Ray's
         size = worker_count(n_jobs)
-        for start in range(0, len(tasks), size):
-            yield from Parallel(n_jobs=n_jobs, batch_size=1)(tasks[start : start + size])
+        with Parallel(n_jobs=n_jobs, batch_size=1) as parallel:
+            for start in range(0, len(tasks), size):
+                yield from parallel(tasks[start : start + size])
         return
     yield from parallel(tasks)
 
