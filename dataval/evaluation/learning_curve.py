@@ -119,7 +119,7 @@ def learning_curve(
     objective: ObjectiveFunction | None = None,
     seed: int = 0,
     confidence: float = 0.95,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     folder: str | Path | None = None,
 ) -> LearningCurve:
     """Train on growing numbers of random samples, to see how many are needed.
@@ -149,8 +149,9 @@ def learning_curve(
         Draws the orders.
     confidence : float, default 0.95
         Level of the intervals over the orders.
-    n_jobs : int, default 1
-        Processes that train in parallel.
+    n_jobs : int, optional
+        Processes that train in parallel, -1 for as many as there are cores; by default one, or what
+        `joblib.parallel_config` says, such as all workers of a Dask cluster.
     folder : path, optional
         Where finished trainings are kept and looked up. Not for estimators.
 

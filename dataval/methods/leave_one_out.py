@@ -56,8 +56,9 @@ class LeaveOneOut(RetrainingValuator):
         loss is the log loss of its probabilities, or the mean squared error.
     objective : callable, optional
         What ``"loss"`` averages, as for `HyDRA`; the learner's loss by default. Not for estimators.
-    n_jobs : int, default 1
-        Processes that train in parallel (joblib); -1 for as many as there are cores.
+    n_jobs : int, optional
+        Processes that train in parallel, -1 for as many as there are cores; by default one, or what
+        `joblib.parallel_config` says, such as all workers of a Dask cluster.
     group_size : int, optional
         Runs that are trained at once; from a memory budget by default, and with a folder at most 16, as an
         interruption loses those that are under way. Changes values by rounding only. Not for estimators.
@@ -87,7 +88,7 @@ class LeaveOneOut(RetrainingValuator):
         mode: Literal["weight", "removal"] = "weight",
         utility: str | Callable[..., float] = "loss",
         objective: ObjectiveFunction | None = None,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> None:

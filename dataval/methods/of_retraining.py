@@ -46,7 +46,7 @@ class RetrainingValuator(DataValuator):
     objective: ObjectiveFunction | None
     seeds: Sequence[int] | None
     mode: Literal["weight", "removal"] = "weight"
-    n_jobs: int
+    n_jobs: int | None
     group_size: int | None
     folder: str | Path | None
 

@@ -34,8 +34,8 @@ class RetrainingOptions:
         Train with each of these; None for the seed that there is.
     mode : {"weight", "removal"}
         Whether samples get weight 0 in otherwise equal batches, or are really left out.
-    n_jobs : int
-        Processes.
+    n_jobs : int or None
+        Processes; None for what `joblib.parallel_config` says.
     group_size : int or None
         Models trained at once as one program.
     folder : Path or None
@@ -46,7 +46,7 @@ class RetrainingOptions:
     objective: ObjectiveFunction | None = None
     seeds: tuple[int, ...] | None = None
     mode: Literal["weight", "removal"] = "weight"
-    n_jobs: int = 1
+    n_jobs: int | None = None
     group_size: int | None = None
     folder: Path | None = None
 

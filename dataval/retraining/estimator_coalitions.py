@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -17,6 +16,7 @@ from dataval.errors import InvalidDataError, RetrainingWarning
 from dataval.progress import progress_bar
 from dataval.retraining.again import Coalitions, FloatArray, Mask
 from dataval.retraining.random_states import fixed
+from dataval.retraining.workers import carry_out
 
 __all__ = ["EstimatorCoalitions", "Rows", "Scorer", "finite", "line"]
 
@@ -50,7 +50,7 @@ class EstimatorCoalitions(Coalitions):
         (estimator, X, y) -> number.
     seeds : sequence of int or None
         Random states, one None for the estimator's own.
-    n_jobs : int
+    n_jobs : int or None
     is_loss : bool
         Whether less is better.
 
@@ -68,7 +68,7 @@ class EstimatorCoalitions(Coalitions):
         scorer: Scorer,
         *,
         seeds: tuple[int | None, ...],
-        n_jobs: int,
+        n_jobs: int | None,
         is_loss: bool,
     ) -> None:
         self._estimator, self._data, self._validation = estimator, data, validation
@@ -89,14 +89,12 @@ class EstimatorCoalitions(Coalitions):
         tasks = [(seed, row) for seed in self._seeds for row in kept]
         found = np.empty(len(tasks))
         with progress_bar("fitting", len(tasks), None) as bar:
-            parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
-            results = parallel(delayed(self._fit)(seed, row) for seed, row in tasks)
-            for i, one in enumerate(results):
+            for i, one in carry_out(_fit, self, tasks, self._n_jobs):
                 found[i] = self._of_prior(one, tasks[i][1]) if isinstance(one, str) else one
                 bar.update()
         return found.reshape(len(self._seeds), len(kept), 1)
 
-    def _fit(self, seed: int | None, kept: NDArray[np.bool_]) -> float | str:
+    def fit(self, seed: int | None, kept: NDArray[np.bool_]) -> float | str:
         """Return the utility of one fit, or why there is none."""
         if not kept.any():
             return "it has no samples"
@@ -138,6 +136,10 @@ class EstimatorCoalitions(Coalitions):
                 f"the utility failed on the prior prediction ({type(kind).__name__}), which stands for the "
                 f"empty coalition: {line(error)}; let it take any estimator that has predict"
             ) from error
+
+
+def _fit(coalitions: EstimatorCoalitions, task: tuple[int | None, NDArray[np.bool_]]) -> float | str:
+    return coalitions.fit(*task)
 
 
 def finite(utility: Any) -> float:

@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.metrics import check_scoring, get_scorer_names, mean_squared_error
@@ -18,6 +17,7 @@ from dataval.progress import progress_bar
 from dataval.retraining.again import FloatArray, Mask, Retraining, RetrainingOptions, Utilities
 from dataval.retraining.estimator_coalitions import EstimatorCoalitions, Rows, Scorer, finite, line
 from dataval.retraining.random_states import fixed, random_states
+from dataval.retraining.workers import carry_out
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
 
@@ -154,26 +154,30 @@ class EstimatorRetraining(Retraining):
         return utility
 
     def _without(
-        self, removed: Mask, seeds: tuple[int | None, ...], scorer: Scorer, validation: Rows, n_jobs: int
+        self,
+        removed: Mask,
+        seeds: tuple[int | None, ...],
+        scorer: Scorer,
+        validation: Rows,
+        n_jobs: int | None,
     ) -> FloatArray:
         """Return the utilities of the fits without samples, shape (n_seeds, M)."""
         tasks = [(seed, row) for seed in seeds for row in removed]
-        found: list[float | str] = []
+        found: list[float | str] = [np.nan] * len(tasks)
         with progress_bar("fitting", len(tasks), None) as bar:
-            parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            for one in parallel(delayed(self._fit)(seed, row, scorer, validation) for seed, row in tasks):
-                found.append(one)
+            parts = [(seed, np.flatnonzero(row)) for seed, row in tasks]
+            for number, one in carry_out(_fit, (self, scorer, validation), parts, n_jobs):
+                found[number] = one
                 bar.update()
         self._report({i: problem for i, problem in enumerate(found) if isinstance(problem, str)}, tasks)
         numbers = [np.nan if isinstance(one, str) else one for one in found]
         return np.reshape(numbers, (len(seeds), len(removed)))
 
-    def _fit(
-        self, seed: int | None, removed: NDArray[np.bool_], scorer: Scorer, validation: Rows
-    ) -> float | str:
-        """Return the utility of one fit, or why there is none."""
+    def fit(self, seed: int | None, removed: NDArray[np.intp], scorer: Scorer, validation: Rows) -> float | str:
+        """Return the utility of one fit without some samples, or why there is none."""
         try:
-            estimator = fixed(self._estimator, seed).fit(*self._data.take(np.flatnonzero(~removed)))
+            kept = np.setdiff1d(np.arange(self.n_samples), removed)
+            estimator = fixed(self._estimator, seed).fit(*self._data.take(kept))
             return finite(scorer(estimator, *validation))
         except Exception as error:  # noqa: BLE001 - reported with the sample; the other fits are not lost
             return f"{type(error).__name__}: {line(error)}"
@@ -190,6 +194,13 @@ class EstimatorRetraining(Retraining):
         if len(problems) == len(tasks):
             raise InvalidDataError(text)
         warnings.warn(f"{text}. The values of these samples are NaN", RetrainingWarning, stacklevel=6)
+
+
+def _fit(
+    shared: tuple[EstimatorRetraining, Scorer, Rows], task: tuple[int | None, NDArray[np.intp]]
+) -> float | str:
+    retraining, scorer, validation = shared
+    return retraining.fit(*task, scorer, validation)
 
 
 def _checked(X: Any, y: Any, what: str) -> Rows:

@@ -46,7 +46,7 @@ class GameValuator(RetrainingValuator):
         utility: str | Callable[..., float],
         objective: ObjectiveFunction | None,
         seeds: Sequence[int] | None,
-        n_jobs: int,
+        n_jobs: int | None,
         group_size: int | None,
         folder: str | Path | None,
     ) -> None:

@@ -72,7 +72,7 @@ class BetaShapley(PermutationValuator):
         utility: str | Callable[..., float] = "loss",
         objective: ObjectiveFunction | None = None,
         seeds: Sequence[int] | None = None,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> None:

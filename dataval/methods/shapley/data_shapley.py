@@ -58,8 +58,9 @@ class DataShapley(PermutationValuator):
         What ``"loss"`` averages, as for `HyDRA`. Not for estimators.
     seeds : sequence of int, optional
         Average v over training with each of these seeds, as for `LeaveOneOut`.
-    n_jobs : int, default 1
-        Processes that train in parallel (joblib).
+    n_jobs : int, optional
+        Processes that train in parallel, -1 for as many as there are cores; by default one, or what
+        `joblib.parallel_config` says, such as all workers of a Dask cluster.
     group_size : int, optional
         Runs that are trained at once, as for `LeaveOneOut`. Not for estimators.
     folder : path, optional
@@ -102,7 +103,7 @@ class DataShapley(PermutationValuator):
         utility: str | Callable[..., float] = "loss",
         objective: ObjectiveFunction | None = None,
         seeds: Sequence[int] | None = None,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> None:
