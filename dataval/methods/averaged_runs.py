@@ -116,7 +116,7 @@ class _AveragedRuns:
         tasks = (delayed(_train_and_ask)(method, self._ask, run, self._question) for run in runs)
         found = Parallel(n_jobs=self._options.n_jobs, return_as="generator")(tasks)
         try:
-            for outcome in found:  # no `yield from`, which would close the inner one before what follows
+            for outcome in found:  # noqa: UP028 - `yield from` would close the inner one first
                 yield outcome
         finally:
             with warnings.catch_warnings():

@@ -123,8 +123,10 @@ class HyDRA(RunValuator):
         the last entry, where the sweep starts. With a `projection`, these are of the probes, and a question
         adds ``"standard_error"`` of every value (random probes), or ``"captured"``, the share of a gradient's
         squared norm that lies in the span, shape ``(1,)`` or ``(n_val,)``. With `removed` they are the largest
-        of all runs, and `Average.diagnostics` names what is added: standard errors, correlations between runs,
-        and the predicted and actual changes of the objective without the masked samples.
+        of all runs, and there are ``"standard_error"`` of every value, ``"relative_error"`` (its median over
+        the values' standard deviation), ``"n_runs"`` done, ``"rank_correlation"`` of their values (mean over
+        pairs); for each run ``"share_removed"``, ``"rank_correlation_with_plain"``, and ``"actual_change"`` of
+        the objective beside ``"predicted_change"``, the sum of the removed samples' plain values.
 
     References
     ----------
