@@ -29,6 +29,7 @@ _NOT_DECIDING = {  # what one run answers
 _COPIES = 4  # of the values: two sums, those of the plain run and those of the run in hand
 _FEWEST = 4  # runs before a standard error is worth stopping for
 _LARGE, _GOOD = 0.05, 0.9  # a share at which one run may not do, and the score that should be possible
+_MANY = 10  # subsets, of fewer of which a bootstrap's interval says nothing
 _SMALL = 0.5  # shares below it are taken for a scale, others for a question of the Shapley family
 
 
@@ -127,7 +128,7 @@ def deciding(method: Any) -> list[tuple[str, Any]]:
 def advise_averaging(found: LinearDatamodelingScore) -> None:
     """Warn where values of one run surely fall short of predicting what removing a large share does."""
     low, high = found.confidence_interval
-    if found.fraction >= _LARGE and high < _GOOD:
+    if found.n_subsets >= _MANY and found.fraction >= _LARGE and high < _GOOD:
         warnings.warn(
             f"values of one run answer for small changes: what removing {found.fraction:.0%} does they predict "
             f"with a score of {found.score:.2f} [{low:.2f}, {high:.2f}]. HyDRA(learner, hessian=True, "
