@@ -273,7 +273,13 @@ class DataValuator(BaseEstimator, ABC):
             progress=self.learner.progress,
             **options,
         )
-        return linear_datamodeling_score(judged, truth, seed=seed)
+        found = linear_datamodeling_score(judged, truth, seed=seed)
+        if values is None:
+            self._advise(found)
+        return found
+
+    def _advise(self, found: LinearDatamodelingScore) -> None:
+        """Say what to do about a score of the method's own values, where something helps."""
 
     @abstractmethod
     def _score(self, source: Any, validation: Samples) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ METHODS = {
     "mean loss": dv.MeanLoss,
     "random": dv.RandomValues,
     "hydra, projected": lambda learner: dv.HyDRA(learner, projection=5),
+    "hydra, averaged": lambda learner: dv.HyDRA(learner, removed=0.5, n_runs=2),
     "logra": dv.LoGra,
     "trak": lambda learner: dv.TRAK(learner, dimension=8),
     "grad dot": dv.GradDot,

@@ -185,6 +185,19 @@ METHODS = {
             "seed": v.NO_WHOLE,
         },
     ),
+    "HyDRA, averaged": Call(
+        scored(dv.HyDRA, removed=0.4, n_runs=1),
+        {},
+        {
+            "removed": v.NO_SHARE | {"zero": 0, "one": 1, "a name": "normal", "one of them": (0.3, 1.5)},
+            "n_runs": v.NO_COUNT,
+            "include_plain": but(v.NO_FLAG, "None"),
+            "tolerance": v.NO_NUMBER | {"below 0": -1},
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
+    ),
     "InfluenceFunction": Call(
         scored(dv.InfluenceFunction),
         {},
