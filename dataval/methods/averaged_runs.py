@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from copy import copy
 from functools import partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from dataval.backend.registry import framework_settings
@@ -20,6 +18,7 @@ from dataval.methods.validation_question import ValidationQuestion
 from dataval.process import uninterrupted
 from dataval.progress import progress_bar
 from dataval.retraining.retrain import retraining_key
+from dataval.retraining.workers import carry_out, in_order, worker_count
 from dataval.training.masked_runs import MaskedRuns, begin_without, finish
 from dataval.training.replay import Replay
 
@@ -92,12 +91,11 @@ class _AveragedRuns:
     def _outcomes(self, masks: Mask, parts: Parts) -> Generator[tuple[Outcome, Mask], None, None]:
         """Yield what runs answer, in the order of their masks, whoever finds it."""
         missing = np.array([self._weights(mask) not in self._store for mask in masks], dtype=bool)
-        is_spread = self._options.n_jobs != 1 and missing.sum() > 1
+        is_spread = worker_count(self._options.n_jobs) > 1 and missing.sum() > 1
         elsewhere = self._found_elsewhere(masks[missing]) if is_spread else None
         for mask, is_missing in zip(masks, missing, strict=True):
             if elsewhere is not None and is_missing:
                 outcome = next(elsewhere)
-                self._store.add(self._weights(mask), outcome)
             else:
                 outcome = self._known(self._weights(mask), partial(self._found_here, mask, parts))
             yield outcome, mask
@@ -109,19 +107,19 @@ class _AveragedRuns:
         return outcome
 
     def _found_elsewhere(self, masks: Mask) -> Iterator[Outcome]:
-        """Yield what is found in processes, which get the method without what it holds of fitting."""
+        """Yield what is found by workers, which get the method without what it holds of fitting."""
         method = type(self._method)(**self._method.get_params(deep=False))
         method.learner = copy(method.learner).set_params(progress=False)
-        runs = (begin_without(self._plain, mask) for mask in masks)
-        tasks = (delayed(_train_and_ask)(method, self._ask, run, self._question) for run in runs)
-        found = Parallel(n_jobs=self._options.n_jobs, return_as="generator")(tasks)
-        try:
-            for outcome in found:  # noqa: UP028 - `yield from` would close the inner one first
-                yield outcome
-        finally:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that what was begun is not used: enough runs are done
-                found.close()
+        begun = begin_without(self._plain, np.zeros(masks.shape[1], dtype=bool))
+        shared = method, self._ask, begun, self._question
+        parts = [np.flatnonzero(mask) for mask in masks]
+        return in_order(self._kept(carry_out(_train_and_ask, shared, parts, self._options.n_jobs), masks))
+
+    def _kept(self, results: Iterator[tuple[int, Outcome]], masks: Mask) -> Iterator[tuple[int, Outcome]]:
+        """Yield the same, keeping each as it comes."""
+        for number, outcome in results:
+            self._store.add(self._weights(masks[number]), outcome)
+            yield number, outcome
 
     def _known(self, weights: FloatArray, find: Callable[[], Outcome]) -> Outcome:
         """Return what is kept of a run, or find it and keep it."""
@@ -144,6 +142,10 @@ class _AveragedRuns:
 
 
 @framework_settings()
-def _train_and_ask(method: Any, ask: Ask, replay: Replay, question: ValidationQuestion) -> Outcome:
+def _train_and_ask(shared: tuple[Any, Ask, Replay, ValidationQuestion], removed: NDArray[np.int64]) -> Outcome:
+    method, ask, begun, question = shared
+    mask = np.zeros(begun.run.n_samples, dtype=bool)
+    mask[removed] = True
+    replay = begin_without(begun, mask)
     finish(replay, progress=False)
     return ask(method, replay, question, {})

@@ -45,7 +45,7 @@ class Averaging:
     include_plain : bool
     tolerance : float or None
         Stop when the relative error is as small.
-    n_jobs : int
+    n_jobs : int or None
     folder : Path or None
     seed : int
     """
@@ -54,7 +54,7 @@ class Averaging:
     n_runs: int
     include_plain: bool
     tolerance: float | None
-    n_jobs: int
+    n_jobs: int | None
     folder: Path | None
     seed: int
 

@@ -107,8 +107,8 @@ class HyDRA(RunValuator):
         all shares are below 1/2.
     tolerance : float, optional
         Stop from 4 runs on when ``"relative_error"`` is as small; 0.1 is a tenth of the values' spread.
-    n_jobs : int, default 1
-        Processes that train and sweep (joblib). Doesn't change values.
+    n_jobs : int, optional
+        Processes that train and sweep, as for `LeaveOneOut`. Doesn't change values.
     folder : path, optional
         Where answers of single runs are kept, so that an interrupted call goes on where it stopped.
     seed : int, default 0
@@ -154,7 +154,7 @@ class HyDRA(RunValuator):
         n_runs: int = 4,
         include_plain: bool | None = None,
         tolerance: float | None = None,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         folder: str | Path | None = None,
         seed: int = 0,
     ) -> None:

@@ -117,7 +117,14 @@ def _carried_out(
             for start in range(0, len(tasks), size):
                 yield from parallel(tasks[start : start + size])
         return
-    yield from parallel(tasks)
+    results = parallel(tasks)
+    try:
+        for result in results:  # noqa: UP028 - `yield from` would close the inner one first
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that some of what was begun is not asked for any more
+            results.close()
 
 
 def _work(function: Callable[[Any, Any], Any], package: Any, number: int, part: Any) -> tuple[int, Any]:
