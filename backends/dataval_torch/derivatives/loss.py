@@ -153,7 +153,7 @@ class TorchLoss(TrainingLoss):
                 )
             return layout.join(through, vectors), along, buffers_bar
 
-        return Linearization(layout.join([g.detach() for g in gradients], parameters), pullback)
+        return Linearization(lambda: layout.join([g.detach() for g in gradients], parameters), pullback)
 
     def linearize_gauss_newton(
         self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
@@ -175,7 +175,7 @@ class TorchLoss(TrainingLoss):
                 through, along, buffers_bar = pull(layout.split(vectors), buffer_vectors)
             return layout.join(through, vectors), along, buffers_bar
 
-        return Linearization(layout.join([g.detach() for g in gradients], parameters), pullback)
+        return Linearization(lambda: layout.join([g.detach() for g in gradients], parameters), pullback)
 
     def _values(self, targets: Tensor, outputs: Tensor) -> Tensor:
         return self.per_sample(outputs, targets)
