@@ -37,7 +37,7 @@ def joined(results: Sequence[SweepResult]) -> SweepResult:
     return SweepResult(values, norms, max(result.stopped_at for result in results))
 
 
-def report_growth(found: Swept, *, hessian: bool) -> dict[str, Any]:
+def report_growth(found: Swept, *, is_exact: bool) -> dict[str, Any]:
     """Return ``"cotangent_norm"`` and ``"growth"`` for the diagnostics, and warn where training is chaotic.
 
     The growth is the largest norm relative to the last one, where sweeps start; infinite where one overflowed.
@@ -46,14 +46,14 @@ def report_growth(found: Swept, *, hessian: bool) -> dict[str, Any]:
     growth = float(np.nanmax(norms / norms[-1])) if 0 < norms[-1] < np.inf else 0.0
     if found.stopped_at >= 0:
         growth = float("inf")
-        _warn(f"overflowed at update {found.stopped_at}, so the values are NaN", hessian)
+        _warn(f"overflowed at update {found.stopped_at}, so the values are NaN", is_exact)
     elif growth > CHAOTIC_GROWTH:
-        _warn(f"grew by a factor of {growth:.1e}", hessian)
+        _warn(f"grew by a factor of {growth:.1e}", is_exact)
     return {"cotangent_norm": norms, "growth": growth}
 
 
-def _warn(what: str, hessian: bool) -> None:
-    help_ = "; for finding wrong labels use hessian=False" if hessian else ""
+def _warn(what: str, is_exact: bool) -> None:
+    help_ = "; for finding wrong labels use hessian=False" if is_exact else ""
     warnings.warn(
         f"the cotangent {what} over the backward sweep: training is chaotic here, and no derivative "
         "predicts what retraining would do. A smaller learning rate, smooth activations (GELU), average "

@@ -177,7 +177,8 @@ METHODS = {
         scored(dv.HyDRA),
         {},
         {
-            "hessian": v.NO_FLAG,
+            "hessian": {name: bad for name, bad in v.NO_FLAG.items() if bad is not None},
+            "curvature": v.NO_NAME,
             "objective": v.NO_FUNCTION,
             "chunk_size": v.NO_COUNT,
             "projection": NO_PROJECTION,
