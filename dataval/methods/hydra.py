@@ -34,7 +34,7 @@ from dataval.training.token_sweep import token_values
 
 __all__ = ["HyDRA"]
 
-_CHAOS = 1e3
+CHAOTIC_GROWTH = 1e3
 _ATTRIBUTE_BYTES = 2**28
 _COPIES = 4  # of a cotangent, while it is pulled back
 _PASSES = 3  # that keep a batch's activations, where the Hessian is followed
@@ -343,7 +343,7 @@ class HyDRA(RunValuator):
         self.diagnostics_ = {"cotangent_norm": norms, "growth": growth}
         if result.stopped_at >= 0:
             self._warn(f"overflowed at update {result.stopped_at}, so the values are NaN")
-        elif growth > _CHAOS:
+        elif growth > CHAOTIC_GROWTH:
             self._warn(f"grew by a factor of {growth:.1e}")
 
     def _warn(self, what: str) -> None:
