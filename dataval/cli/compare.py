@@ -58,7 +58,8 @@ def run_compare(
         On Ctrl-C, after what was done has been written.
     """
     results = Results(out)
-    results.check([*_FILES, *figure_names(config.methods), _PAGE], [] if source is None else [source])
+    names = [*_FILES, *figure_names(config.methods), *([_PAGE] if html else [])]
+    results.check(names, [] if source is None else [source])
     samples = _load(config)
     methods = _prepare(config, samples)
     folder = results.claim_retrained() if config.ground_truth else None

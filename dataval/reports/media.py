@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.pixels import Layout
-from dataval.reports import texts as text
 from dataval.reports.atlas import SIDES, Atlases, estimated_bytes, make_atlases
 from dataval.reports.encoding import encoded
 from dataval.reports.pictures import Pictures, as_pictures, looks_like_images
 from dataval.reports.tables import Grid, as_grid
+from dataval.reports.texts import LENGTHS, as_texts, looks_like_texts, shortened, word_features
 
 __all__ = ["Kind", "Media", "Source", "as_source"]
 
@@ -60,12 +60,12 @@ def as_source(X: Any, kind: Kind | None, layout: Layout, feature_names: Any) -> 
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
     if kind is None:
-        kind = "images" if looks_like_images(X) else "texts" if text.looks_like_texts(X) else "table"
+        kind = "images" if looks_like_images(X) else "texts" if looks_like_texts(X) else "table"
     if feature_names is not None and kind != "table":
         raise ValueError(f"feature_names are those of a table's columns, and X holds {kind}: leave them out")
     if kind == "images":
         return as_pictures(X, layout)
-    return text.as_texts(X) if kind == "texts" else as_grid(X, feature_names)
+    return as_texts(X) if kind == "texts" else as_grid(X, feature_names)
 
 
 def size_of(source: Source) -> int:
@@ -77,7 +77,7 @@ def features_of(source: Source) -> Any:
     """Return what samples can be compared by, or None."""
     if isinstance(source, Pictures):
         return source.features
-    return text.features(source) if isinstance(source, list) else source.features()
+    return word_features(source) if isinstance(source, list) else source.features()
 
 
 def make_media(
@@ -103,7 +103,7 @@ def make_media(
     if isinstance(source, Pictures):
         return _pictures(source, order, chosen, most_bytes)
     if isinstance(source, list):
-        versions = [_texts(source, length) for length in text.LENGTHS]
+        versions = [_texts(source, length) for length in LENGTHS]
     else:
         versions = [_rows(source, groups)]
     for rows in (order, chosen):
@@ -123,7 +123,7 @@ def _texts(source: list[str], length: int) -> Callable[[Indices], Media]:
     def make(rows: Indices) -> Media:
         cut = sum(len(source[i]) > length for i in rows.tolist())
         notes = [f"{cut:,} texts are cut to {length:,} characters"] if cut else []
-        return Media({"kind": "texts", "texts": text.document(source, rows, length)}, rows, notes=notes)
+        return Media({"kind": "texts", "texts": shortened(source, rows, length)}, rows, notes=notes)
 
     return make
 

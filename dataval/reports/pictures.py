@@ -18,6 +18,10 @@ from dataval.pixels import Layout, as_pixels
 __all__ = ["Pictures", "as_pictures", "check_pillow", "looks_like_images"]
 
 
+_BRIGHT = 127.0
+"""Numbers up to 255 that reach this far are levels of 255."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Images that are opened when they are asked for.
@@ -87,7 +91,7 @@ def _range(pixels: NDArray[Any]) -> tuple[float, float]:
     low, high = float(finite.min(initial=0)), float(finite.max(initial=0))
     if pixels.dtype.kind == "f" and low >= 0.0 and high <= 1.0:
         return 0.0, 1.0
-    if low >= 0.0 and 1.0 < high <= 255.0:
+    if low >= 0.0 and _BRIGHT < high <= 255.0:
         return 0.0, 255.0
     return low, high if high > low else low + 1.0
 

@@ -222,7 +222,9 @@ def report(
 
 
 def _texts(warnings: str | Sequence[str]) -> list[str]:
-    given = [warnings] if isinstance(warnings, str) else list(warnings)
+    if not isinstance(warnings, str | list | tuple):
+        raise TypeError(f"warnings must be a text or a list of them, got {described(warnings)}")
+    given = [warnings] if isinstance(warnings, str) else warnings
     odd = next((each for each in given if not isinstance(each, str | Warning)), None)
     if odd is not None:
         raise TypeError(f"warnings must be texts, got {described(odd)}")

@@ -38,7 +38,7 @@ def apply_review(
     file: str | os.PathLike[str],
     *,
     ids: Any = None,
-    classes: Any = (),
+    classes: Any = None,
     unsure_weight: float = 1.0,
 ) -> Review:
     """Turn the decisions that a report exported into labels and weights.
@@ -110,7 +110,7 @@ class _Known:
     def __init__(self, given: NDArray[Any], classes: Any) -> None:
         self.texts = [label_text(each) for each in given.tolist()]
         self.are_amounts = are_amounts(given)
-        more = [] if len(classes) == 0 else column("classes", classes).tolist()
+        more = [] if classes is None else column("classes", classes).tolist()
         if more and self.are_amounts:
             raise ValueError("classes are those of labels, and y holds amounts: leave them out")
         if given.dtype.kind in "biuf":

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.metrics.statistics import as_array
 from dataval.reports.encoding import encoded
 from dataval.reports.labels import Labels, column, label_text
 
@@ -32,8 +33,9 @@ def suggestions(predictions: Any, labels: Labels | None, n: int) -> dict[str, An
     if not labels.classes:
         numbers = column("predictions", predictions, n).astype(np.float64)
         return {"texts": [label_text(float(f"{number:.6g}")) for number in numbers.tolist()]}
-    if len(np.shape(predictions)) == 2 and np.shape(predictions)[1] > 1:
-        return _of_probabilities(np.asarray(predictions), labels, n)
+    array = as_array(predictions, "predictions")
+    if array.ndim == 2 and array.shape[1] > 1:
+        return _of_probabilities(array, labels, n)
     texts = [label_text(each) for each in column("predictions", predictions, n).tolist()]
     return {"codes": encoded(labels.codes(texts, "predictions"))}
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dataval.checks import described
 from dataval.reports.encoding import Encoded, encoded
+from dataval.reports.labels import column
 
 __all__ = ["Column", "Grid", "as_grid"]
 
@@ -123,8 +124,10 @@ def _named(array: NDArray[Any], feature_names: Any) -> dict[str, NDArray[Any]]:
         array = array[:, None]
     if array.ndim != 2:
         raise ValueError(f"X must be a table of shape (N, n_features), got {described(array)}")
-    names = [f"feature {i}" for i in range(array.shape[1])] if feature_names is None else list(feature_names)
-    if len(names) != array.shape[1] or len(set(names)) != len(names):
+    if feature_names is None:
+        feature_names = [f"feature {i}" for i in range(array.shape[1])]
+    names = column("feature_names", feature_names).tolist()
+    if len(names) != array.shape[1] or len({str(name) for name in names}) != len(names):
         raise ValueError(f"feature_names must be {array.shape[1]} different names, got {len(names)}")
     return {str(name): array[:, i] for i, name in enumerate(names)}
 
@@ -150,8 +153,9 @@ def _numbers(numbers: FloatArray) -> Encoded:
     """Return numbers in half the size where that loses nothing."""
     with np.errstate(over="ignore"):
         short = numbers.astype(np.float32)
-        is_close = np.isclose(short, numbers, rtol=1e-7, atol=0.0, equal_nan=True).all()
-    return encoded(short if is_close else numbers)
+        is_whole = numbers == np.round(numbers)
+        is_close = np.isclose(short, numbers, rtol=1e-7, atol=0.0, equal_nan=True)
+    return encoded(short if np.where(is_whole, short == numbers, is_close).all() else numbers)
 
 
 def _standardised(column: Column) -> FloatArray:

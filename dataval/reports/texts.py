@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dataval.reports.tables import clipped
 
-__all__ = ["LENGTHS", "as_texts", "document", "features", "looks_like_texts"]
+__all__ = ["LENGTHS", "as_texts", "looks_like_texts", "shortened", "word_features"]
 
 LENGTHS = (20_000, 2000, 500, 160)
 """Characters of a text that are kept, the first that fits."""
@@ -33,12 +33,12 @@ def as_texts(X: Any) -> list[str]:
     return [str(each) for each in np.asarray(X, dtype=object).tolist()]
 
 
-def document(texts: list[str], rows: NDArray[np.int64], length: int) -> list[str]:
+def shortened(texts: list[str], rows: NDArray[np.int64], length: int) -> list[str]:
     """Return the texts of some samples as the page holds them."""
     return [clipped(texts[i], length) for i in rows.tolist()]
 
 
-def features(texts: list[str]) -> Any:
+def word_features(texts: list[str]) -> Any:
     """Return a sparse matrix of words and pairs of words."""
     from sklearn.feature_extraction.text import HashingVectorizer
 

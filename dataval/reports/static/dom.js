@@ -36,8 +36,10 @@ const shortNumber = (value) => {
 
 const cellNumber = (value) => {
   if (Number.isNaN(value)) return "missing";
+  if (Number.isSafeInteger(value)) return String(value).replace("-", "\u2212");
   const size = Math.abs(value);
-  return value === 0 || (size >= 1e-4 && size < 1e7) ? String(Number(value.toPrecision(5))) : value.toExponential(3);
+  const text = size >= 1e-4 && size < 1e7 ? String(Number(value.toPrecision(5))) : value.toExponential(3);
+  return text.replace("-", "\u2212");
 };
 
 const count = (n) => n.toLocaleString("en");
