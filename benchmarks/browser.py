@@ -136,6 +136,18 @@ class Browser:
             raise RuntimeError(f"{script}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
+    @contextmanager
+    def frame(self) -> Iterator[None]:
+        """Be in the page's sandboxed frame, a target of its own, for a while."""
+        session, self._session = self._session, None
+        targets = self.call("Target.getTargets")["targetInfos"]
+        frame = next(each["targetId"] for each in targets if each["type"] == "iframe")
+        self._session = self.call("Target.attachToTarget", targetId=frame, flatten=True)["sessionId"]
+        try:
+            yield
+        finally:
+            self._session = session
+
     def until(self, script: str) -> Any:
         """Wait until an expression is true."""
         end = time.monotonic() + _WAIT
@@ -148,6 +160,11 @@ class Browser:
     def settle(self) -> None:
         """Wait until the page has been drawn twice."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def work(self) -> float:
+        """Return the seconds of CPU that the page's main thread has taken, whatever else the machine does."""
+        found = self.call("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in found if each["name"] == "TaskDuration"))
 
     def press(self, key: str) -> None:
         """Press and release a key."""
@@ -176,6 +193,7 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Performance.enable", timeDomain="threadTicks")
 
     def _read(self, end: float, what: str) -> dict[str, Any]:
         while b"\0" not in self._buffer:

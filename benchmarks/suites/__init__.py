@@ -39,6 +39,7 @@ SUITES = (
     "recording_trainers",
     "store",
     "memory_map",
+    "report",
 )
 
 

@@ -18,7 +18,7 @@ from dataval.reports.history import check_run, facts, losses
 from dataval.reports.labels import Labels, as_labels, column, digest, label_text
 from dataval.reports.media import Media, Source, as_source, features_of, make_media, size_of
 from dataval.reports.neighbours import neighbours
-from dataval.reports.selection import CHOSEN, choose
+from dataval.reports.selection import choose
 from dataval.reports.suggestions import suggestions
 from dataval.reports.valued import Valued, as_valued
 from dataval.training.run import TrainingRun
@@ -184,7 +184,8 @@ def _missing(source: Source | None, subject: Subject, document: dict[str, Any], 
     notes = []
     if source is not None and len(media.shown) < subject.n:
         what = {"images": "images", "table": "rows", "texts": "texts"}[media.document["kind"]]
-        notes.append(f"{len(media.shown):,} of {subject.n:,} {what} are shown: {CHOSEN}")
+        some = f"{len(media.shown):,} of {subject.n:,} {what} are shown"
+        notes.append(f"{some}, of the lowest and the highest values and some at random")
     history = document["history"]
     if history is not None and history["rows"] is not None:
         notes.append("losses over the epochs are those of the samples that are shown")

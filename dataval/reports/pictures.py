@@ -71,16 +71,20 @@ def as_pictures(X: Any, layout: Layout) -> Pictures:
     if pixels.dtype.kind not in "biuf" or not pixels.size:
         raise ValueError(f"X can't be shown as images: it is {described(array)}")
     low, high = _range(pixels)
+    scale = np.float32(255.0 / (high - low))
 
     def opened(index: int) -> Any:
         from PIL import Image
 
-        scaled = (np.nan_to_num(pixels[index].astype(np.float64), nan=low) - low) * (255.0 / (high - low))
-        return Image.fromarray(np.clip(np.round(scaled), 0, 255).astype(np.uint8))
+        image = pixels[index]
+        if image.dtype != np.uint8:
+            levels = (image.astype(np.float32) - np.float32(low)) * scale
+            levels[~np.isfinite(levels)] = 0.0
+            image = levels.round().clip(0, 255).astype(np.uint8)
+        return Image.fromarray(image)
 
-    return Pictures(
-        len(array), opened, pixels.ndim == 3, max(pixels.shape[1:3]), pixels.reshape(len(array), -1)
-    )
+    features = pixels.reshape(len(array), -1)
+    return Pictures(len(array), opened, pixels.ndim == 3, max(pixels.shape[1:3]), features)
 
 
 def _range(pixels: NDArray[Any]) -> tuple[float, float]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHOSEN", "choose"]
+__all__ = ["choose"]
 
 _LOWEST, _HIGHEST, _RANDOM = 2000, 500, 500
-CHOSEN = f"the {_LOWEST:,} lowest, {_HIGHEST:,} highest and {_RANDOM:,} random ones"
 
 
 def choose(ranks: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

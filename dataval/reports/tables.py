@@ -135,9 +135,14 @@ def _named(array: NDArray[Any], feature_names: Any) -> dict[str, NDArray[Any]]:
 def _column(name: str, cells: NDArray[Any]) -> Column:
     if cells.ndim == 1 and cells.dtype.kind in "iuf":
         return Column(name, cells.astype(np.float64), [])
-    texts = ["" if each is None else str(each) for each in cells.tolist()]
+    texts = ["" if _is_nothing(each) else str(each) for each in cells.tolist()]
     numbers = _all_numbers(texts)
     return Column(name, None, texts) if numbers is None else Column(name, numbers, [])
+
+
+def _is_nothing(cell: Any) -> bool:
+    """Return whether a cell is None, NaN or one of pandas' missing values, which equal nothing."""
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or bool(cell != cell)
 
 
 def _all_numbers(texts: list[str]) -> FloatArray | None:

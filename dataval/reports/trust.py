@@ -69,8 +69,8 @@ def _chaos(diagnostics: Mapping[str, Any] | None) -> str:
 def _measured(verified: Sequence[LinearDatamodelingScore]) -> str:
     first = verified[0]
     low, high = first.confidence_interval
-    n, fraction = first.n_subsets, first.fraction
-    what = f"between the values and {n} retrainings, each without {fraction:.3g} of the samples."
+    n, percent = first.n_subsets, 100 * first.fraction
+    what = f"between the values and {n} retrainings, each without {percent:.3g} % of the samples."
     if len(verified) == 1:
         return f"rank correlation {first.score:.2f} [{low:.2f}, {high:.2f}] {what}"
     scores = sorted(each.score for each in verified)

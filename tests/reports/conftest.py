@@ -16,9 +16,8 @@ TYPES = {"f2": "<f2", "f4": "<f4", "f8": "<f8", "i4": "<i4", "u2": "<u2", "u1": 
 
 def data_of(page):
     """Return what a page's client reads."""
-    return json.loads(
-        re.search(r'<script type="application/json" id="data">(.*?)</script>', page.html, re.S)[1]
-    )
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.html, re.DOTALL)
+    return json.loads(found[1])
 
 
 def array_of(encoded):

@@ -37,9 +37,8 @@ def large(tmp_path_factory):
 def page(browser, large):
     """The browser, with the page open as at first."""
     browser.open(large)
-    browser.run("localStorage.clear()")
-    browser.open(large)
     yield browser
+    browser.run("localStorage.clear()")
     assert browser.requests == []
     assert browser.messages == []
 
@@ -76,8 +75,8 @@ def test_few_tiles_stand_for_ten_thousand_samples(page):
     shown = tiles(page)
     assert shown == order[-len(shown) :].tolist()
     assert len(shown) <= MOST_TILES
-    drawn = "[...document.querySelectorAll('.tile canvas')].every((c) => c.getContext('2d').getImageData(4, 4, 1, 1).data[3])"
-    page.until(drawn)
+    alpha = "c.getContext('2d').getImageData(4, 4, 1, 1).data[3]"
+    page.until(f"[...document.querySelectorAll('.tile canvas')].every((c) => {alpha})")
 
 
 @pytest.mark.parametrize(
@@ -175,11 +174,10 @@ def test_explanations_and_methods_are_drawn(page):
 def test_everything_is_reached_by_keyboard_and_named(page):
     visit(page, "selected=1")
     page.settle()
-    unnamed = page.run(
-        "[...document.querySelectorAll('button, input, select, [role=tabpanel], [role=listbox]')]"
-        ".filter((node) => node.offsetParent && !(node.getAttribute('aria-label') || node.getAttribute('aria-labelledby')"
-        " || node.textContent.trim() || node.closest('label'))).map((node) => node.outerHTML)"
-    )
+    controls = "[...document.querySelectorAll('button, input, select, [role=tabpanel], [role=listbox]')]"
+    label = "node.getAttribute('aria-label') || node.getAttribute('aria-labelledby') || node.closest('label')"
+    is_unnamed = f"node.offsetParent && !({label} || node.textContent.trim())"
+    unnamed = page.run(f"{controls}.filter((node) => {is_unnamed}).map((node) => node.outerHTML)")
     assert unnamed == []
     page.run("document.getElementById('grid').focus()")
     before = page.run("document.querySelector('.tile.selected').dataset.index")
@@ -197,3 +195,27 @@ def test_a_narrow_screen_does_not_scroll_sideways(page, large):
         page.settle()
         assert page.run("document.documentElement.scrollWidth") <= 390
     page.open(Path(large))
+
+
+def test_paper_takes_no_more_tiles_than_the_screen(page):
+    before = tiles(page)
+    page.call("Emulation.setEmulatedMedia", media="print")
+    page.settle()
+    assert tiles(page) == before
+    page.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_a_notebooks_frame_shows_it_and_says_that_decisions_do_not_last(browser, tmp_path):
+    """In a sandbox without storage or an address of its own."""
+    page = dv.report([0.5, -1.0], y=[0, 1])._repr_html_()
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(f"<!doctype html><body>{page}", encoding="utf-8")
+    browser.call("Page.navigate", url=notebook.as_uri())
+    browser.until("document.querySelector('iframe') && document.readyState === 'complete'")
+    with browser.frame():
+        browser.until("performance.getEntriesByName('start').length")
+        browser.run("document.querySelector('.tile').click()")
+        browser.run("document.querySelector('.decide.drop').click()")
+        counts = browser.run("document.getElementById('counts').textContent")
+        assert counts.startswith("1 of 2 decided")
+        assert "kept only while this page is open" in counts

@@ -125,12 +125,3 @@ def test_labels_and_names_of_the_file_are_held_against_ours(file):
     assert dv.apply_review(Y, path, ids=list("abcdef")).weights[0] == 0
     with pytest.raises(ValueError, match="called 'a', not 'z'"):
         dv.apply_review(Y, path, ids=list("zbcdef"))
-
-
-def test_what_a_person_decided_is_trained_on(file):
-    torch = pytest.importorskip("torch")
-    labels, weights = dv.apply_review(Y, file("1,1,relabel,0", "2,2,drop,"))
-    training = dv.Training(epochs=1, batch_size=3)
-    learner = dv.Learner(torch.nn.Linear(2, 3), training=training, progress=False)
-    run = learner.train(np.ones((6, 2), dtype=np.float32), labels, weights=weights)
-    assert run.weights.tolist() == [1, 1, 0, 1, 1, 1]

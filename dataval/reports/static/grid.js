@@ -106,7 +106,12 @@ const Grid = (() => {
     draw();
   };
 
-  new ResizeObserver(() => { measure(); draw(); }).observe(root);
+  const print = matchMedia("print"); // on paper the grid is as tall as its tiles, and takes no more of them
+  new ResizeObserver(() => {
+    if (print.matches) return;
+    measure();
+    draw();
+  }).observe(root);
 
   return { root, empty, refresh, reveal, schedule, columns: () => columns, page: () => Math.max(1, Math.floor(root.clientHeight / step)) * columns };
 })();
