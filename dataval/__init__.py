@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
     from dataval.methods.random_values import RandomValues
+    from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
     from dataval.methods.tknn_shapley import TKNNShapley
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
+    from dataval.reports.report import report
+    from dataval.reports.review import apply_review
     from dataval.training.checkpoints import Checkpoints
     from dataval.training.config import Training
     from dataval.training.learner import Learner
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AME",
     "BM25",
     "EKFAC",
     "EL2N",
@@ -71,6 +75,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AreaUnderMargin",
+    "BetaShapley",
     "BinaryCrossEntropy",
     "CSShapley",
     "ChaoticTrainingWarning",
@@ -78,7 +83,9 @@ __all__ = [
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
+    "DataBanzhaf",
     "DataOOB",
+    "DataShapley",
     "DataValuator",
     "ExplicitSchedule",
     "ExponentialSchedule",
@@ -91,6 +98,7 @@ __all__ = [
     "InputSimilarity",
     "KNNShapley",
     "Learner",
+    "LeastCore",
     "LeaveOneOut",
     "LinearSchedule",
     "Lion",
@@ -110,12 +118,14 @@ __all__ = [
     "Training",
     "TrainingInterrupted",
     "TrainingRun",
+    "apply_review",
     "compare",
     "datasets",
     "errors",
     "evaluation",
     "noise",
     "plotting",
+    "report",
     "solvers",
 ]
 
@@ -125,6 +135,7 @@ _HOMES = {
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
+        "AME",
         "BM25",
         "EL2N",
         "LAVA",
@@ -134,6 +145,9 @@ _HOMES = {
         "KNNShapley",
         "TKNNShapley",
         "AreaUnderMargin",
+        "BetaShapley",
+        "DataBanzhaf",
+        "DataShapley",
         "DataValuator",
         "ForgettingEvents",
         "GraNd",
@@ -142,12 +156,15 @@ _HOMES = {
         "HyDRA",
         "InfluenceFunction",
         "InputSimilarity",
+        "LeastCore",
         "LeaveOneOut",
         "LoGra",
         "MeanLoss",
         "RandomValues",
         "TracIn",
     ),
+    "dataval.reports.report": ("report",),
+    "dataval.reports.review": ("apply_review",),
     "dataval.training.checkpoints": ("Checkpoints",),
     "dataval.training.config": ("Training",),
     "dataval.training.learner": ("Learner",),

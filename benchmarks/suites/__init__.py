@@ -40,6 +40,7 @@ SUITES = (
     "recording_trainers",
     "store",
     "memory_map",
+    "report",
 )
 
 

@@ -72,6 +72,7 @@ def _add_compare(commands: Any) -> None:
         metavar="FOLDER",
         help="folder for the results (default: results); files in it that no comparison wrote are left alone",
     )
+    add("--html", action="store_true", help="write report.html too: the samples, to look at and to decide on")
     add("--dataset", help=f"{_listed(DATASETS)} (default: fashion-mnist)")
     add("--model", help=f"{_listed(MODELS)} (default: lenet)")
     add("--backend", help="torch or tensorflow (default: the first that is installed)")
@@ -107,6 +108,7 @@ def _add_detect(commands: Any) -> None:
     )
     add("--label", help="column (or array) that holds the labels (default: y); its number without a header")
     add("--out", type=_path, metavar="FILE", help=".csv or .parquet (default: -, CSV to standard output)")
+    add("--html", type=_path, metavar="FILE", help="write a report too: the rows, to look at and to decide on")
     add("--task", choices=TASKS, help="what the labels are (default: what they look like)")
     add(
         "--header",

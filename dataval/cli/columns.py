@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ Block = npt.NDArray[np.float32]
 MOST_CATEGORIES = 50
 _MOSTLY = 0.8
 _TEXT_WORDS, _TEXT_SHARE = 5, 0.5
-_PART_ROWS = 1000
+_DIGITS = re.compile(r"[^\w\s]?\s?[+-]?\d[\d.,' \u00a0]*\s?[^\w\s]?")
 
 _NAMES = "columns left out, as their text is different in every row (--text to learn from their words)"
 _CONSTANT = "columns left out, as they are the same in every row"
@@ -33,6 +34,8 @@ _EMPTY = "columns left out, as no cell is filled"
 _IDS = "columns left out, as they look like row numbers or ids (--keep to learn from them)"
 _IMPUTED = "columns with missing cells, filled in by the median and marked"
 _OWN = "columns with missing cells, which are taken as a category of their own"
+_DATED = "columns of dates, taken as numbers of days"
+_WORDS = "columns of text, taken by the words in them"
 _RARE = f"columns of more than {MOST_CATEGORIES} different texts, of which the rarer are taken together"
 _WRITTEN = "columns of numbers with separators, percent or currency signs, read as numbers"
 _CODES = "columns that look like numbers but are codes, taken as categories"
@@ -181,7 +184,10 @@ def _moments(days: FloatArray) -> _Read:
     missing = np.isnan(days)
     if missing.all():
         return _Read("empty", None, [_EMPTY])
-    return _Read("dates", *_filled_in(days, missing))
+    block, remarks = _filled_in(days, missing)
+    return (
+        _Read("dates", block, [_DATED, *remarks]) if block is not None else _Read("constant", None, [_CONSTANT])
+    )
 
 
 def _filled_in(numbers: FloatArray, missing: npt.NDArray[np.bool_]) -> tuple[Block | None, list[str]]:
@@ -193,12 +199,7 @@ def _filled_in(numbers: FloatArray, missing: npt.NDArray[np.bool_]) -> tuple[Blo
 
 
 def _categories(cells: Cells, *, all_differ: bool, kept: bool) -> _Read:
-    looks_like_codes = bool(
-        np.mean(
-            [any(c.isdigit() for c in cell) and not any(c.isalpha() for c in cell) for cell in cells.filled]
-        )
-        >= _MOSTLY
-    )
+    looks_like_codes = np.mean([_DIGITS.fullmatch(cell) is not None for cell in cells.filled]) >= _MOSTLY
     if all_differ:
         return _texts(cells) if kept else _Read("name", None, [_NAMES])
     block, is_cut = one_hot(cells, MOST_CATEGORIES)
@@ -214,7 +215,7 @@ def _texts(cells: Cells) -> _Read:
     if not cells.filled:
         return _Read("empty", None, [_EMPTY])
     block = word_features(cells)
-    return _Read("texts", block) if block is not None else _Read("constant", None, [_CONSTANT])
+    return _Read("texts", block, [_WORDS]) if block is not None else _Read("constant", None, [_CONSTANT])
 
 
 def _lists(column: Any) -> _Read | None:

@@ -71,7 +71,9 @@ def _compare(options: argparse.Namespace) -> int:
     from dataval.cli.compare import run_compare
     from dataval.cli.config import read_config
 
-    result = run_compare(read_config(options.config, _changes(options)), options.out, options.config)
+    result = run_compare(
+        read_config(options.config, _changes(options)), options.out, options.config, html=options.html
+    )
     write_out(f"{result}\n")
     say(f"written to {options.out}")
     return _FAILED if any(method.errors for method in result.methods) or result.problems else 0
@@ -102,12 +104,16 @@ def _detect(options: argparse.Namespace) -> int:
         check_output(out, [options.data], signature)
         if is_parquet:
             check_parquet(out)
+    if options.html is not None:
+        from dataval.cli.page import check_page
+
+        check_page(options.html, [options.data, *([] if out is None else [out])])
     from dataval.cli.detect import run_detect  # which takes seconds
     from dataval.cli.samples import Wanted
 
     columns = {name: tuple(getattr(options, name)) for name in ("drop", "keep", "text")}
     wanted = Wanted(label=options.label, task=options.task, header=options.header, id=options.id, **columns)
-    names = ("method", "model", "epochs", "seed", "top")
+    names = ("method", "model", "epochs", "seed", "top", "html")
     ranking = run_detect(options.data, wanted, **{name: getattr(options, name) for name in names})
     if out is None:
         for part in csv_parts(ranking):

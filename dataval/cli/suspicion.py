@@ -29,18 +29,15 @@ class Suspicion:
     values : ndarray of float64, shape (n,)
         The lower, the more a label looks wrong.
     probability_wrong : ndarray of float64, shape (n,)
-    suggested : ndarray of int64 or float64, shape (n,)
-        The number of the likeliest class; or the number to predict, in its own unit.
-    confidence : ndarray of float64, shape (n,), or None
-        Probability of the suggested class; None for numbers.
+    outputs : ndarray of float64, shape (n, n_classes) or (n,)
+        Probability of each class; or the number that is predicted, in the labels' unit.
     by : str
         What found it.
     """
 
     values: FloatArray
     probability_wrong: FloatArray
-    suggested: npt.NDArray[np.int64] | FloatArray
-    confidence: FloatArray | None
+    outputs: FloatArray
     by: str
 
 
@@ -73,11 +70,8 @@ def of_logs(logs: FloatArray, by: str, samples: Samples, values: FloatArray | No
     own = logs[rows, samples.y]
     others = logs.copy()
     others[rows, samples.y] = -np.inf
-    best = logs.argmax(axis=1)
     margin = own - others.max(axis=1)
-    return Suspicion(
-        margin if values is None else values, 1.0 - np.exp(own), best, np.exp(logs[rows, best]), by
-    )
+    return Suspicion(margin if values is None else values, 1.0 - np.exp(own), np.exp(logs), by)
 
 
 def of_numbers(predicted: FloatArray, by: str, samples: Samples, values: FloatArray | None = None) -> Suspicion:
@@ -92,7 +86,6 @@ def of_numbers(predicted: FloatArray, by: str, samples: Samples, values: FloatAr
         -np.abs(residuals) / scale if values is None else values,
         _outlying(residuals, scale),
         predicted * targets.scale + targets.center,
-        None,
         by,
     )
 

@@ -3,6 +3,7 @@
 from dataval.evaluation.approximation import ApproximationError, approximation_error
 from dataval.evaluation.compare import compare
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
+from dataval.evaluation.learning_curve import LearningCurve, learning_curve
 from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
 from dataval.metrics.fidelity import LinearDatamodelingScore, SubsetTruth, linear_datamodeling_score
@@ -21,6 +22,7 @@ __all__ = [
     "ApproximationError",
     "Comparison",
     "Interval",
+    "LearningCurve",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",
@@ -35,6 +37,7 @@ __all__ = [
     "approximation_error",
     "compare",
     "detection_curve",
+    "learning_curve",
     "leave_one_out_agreement",
     "linear_datamodeling_score",
     "noise_detection",
