@@ -41,7 +41,8 @@ def detected_page(path: Path, samples: Samples, found: Suspicion) -> Report:
     names = {"class_names": list(samples.classes)} if samples.classes else {}
     inputs = {} if samples.are_images else _columns(samples)
     return _made(
-        {found.by: found.values}, inputs or samples.X, y, predictions=found.outputs, ids=samples.rows, title=path.name,
+        {found.by: found.values}, inputs or samples.X, y,
+        predictions=found.outputs, ids=samples.rows, title=path.name,
         data=str(path), model=f"suggestions of {found.by}, held out", **names,
     )  # fmt: skip
 

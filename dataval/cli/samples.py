@@ -257,7 +257,7 @@ def _label_of(table: Table, wanted: Wanted, path: Path, problems: list[str]) -> 
     if label not in names:
         problems.append(f"{path} has no column {label!r}: name the labels with --label, one of {shown(names)}")
         return None
-    if len(names) < 2:
+    if len(names) < 2 and table.images is None:
         problems.append(f"{path} has no column beside {label!r}: there are no features")
     return str(label)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataval.cli.errors import UsageError
-from dataval.cli.inputs import check_input
+from dataval.cli.inputs import check_input, find_encoding
 from dataval.cli.packed import plain_name, unpacked
 from dataval.cli.table import Table, first_repeated, pandas
 
@@ -97,9 +96,12 @@ def _flat(frame: Any) -> Any:
 
 def _lines(pd: Any, path: Path) -> Any:
     content = unpacked(path)
-    if content.lstrip()[:1] == b"[":
-        return pd.json_normalize(json.loads(content))
-    return pd.read_json(io.BytesIO(content), lines=True, dtype=False, convert_dates=False)
+    text = content.decode(find_encoding(content, path))
+    is_list = text.lstrip()[:1] == "["
+    rows = json.loads(text) if is_list else [json.loads(line) for line in text.split("\n") if line.strip()]
+    if odd := [number for number, row in enumerate(rows) if not isinstance(row, dict)]:
+        raise ValueError(f"row {odd[0]} is no mapping of names to cells")
+    return pd.DataFrame(rows)
 
 
 _READERS: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {
