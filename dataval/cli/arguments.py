@@ -120,9 +120,13 @@ def _add_detect(commands: Any) -> None:
     add("--keep", **names, help="columns to learn from though they look like ids or names")
     add("--text", **names, help="columns to read as text, by their words")
     add("--id", metavar="NAME", help="the column that names the rows: not learnt from, written first")
-    add("--model", choices=MODELS, help="judge by a network (default: cnn for images, none for tables)")
-    add("--method", choices=DETECT_METHODS, help="of a network's values (default: mean-loss)")
-    add("--epochs", type=_whole(1, MOST_EPOCHS), help="of a network: passes over the samples (default: 20)")
+    add("--model", choices=MODELS, help="judge by this network (default: cnn for images; none for tables)")
+    add("--method", choices=DETECT_METHODS, help="judge by a network's values (default: mean-loss)")
+    add(
+        "--epochs",
+        type=_whole(1, MOST_EPOCHS),
+        help="judge by a network: passes over the samples (default: 20)",
+    )
     add("--seed", type=_whole(0, MOST_SEED), default=0, help="draws folds and models (default: 0)")
     add("--top", type=_whole(1), metavar="N", help="write the N most suspicious rows only")
 

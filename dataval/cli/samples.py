@@ -190,7 +190,15 @@ def _of_table(table: Table, path: Path, wanted: Wanted) -> Samples:
     frame = table.frame
     problems: list[str] = []
     label = _label_of(table, wanted, path, problems)
-    drop, keep, text = (_named(frame, names, flag, problems) for flag, names in _flags(wanted))
+    flags = {
+        "--drop": wanted.drop,
+        "--id": filter(None, (wanted.id,)),
+        "--keep": wanted.keep,
+        "--text": wanted.text,
+    }
+    drop, id_, keep, text = (
+        _named(frame, tuple(names), flag, label, problems) for flag, names in flags.items()
+    )
     if label is None:
         raise UsageError("; ".join(problems))
     try:
@@ -201,7 +209,7 @@ def _of_table(table: Table, path: Path, wanted: Wanted) -> Samples:
         problems.append(str(problem))
         labels, kept, notes = [], np.arange(len(frame)), []
     frame = frame.iloc[kept] if len(kept) < len(frame) else frame
-    features = frame.drop(columns=list({label, *drop}))
+    features = frame.drop(columns=list({label, *drop, *id_}))
     if table.images is None and (paths := column_of_paths(features, path.parent)) is not None:
         table.images = _pictures(features[paths], path.parent, problems)
     elif table.images is not None:
@@ -220,11 +228,6 @@ def _of_table(table: Table, path: Path, wanted: Wanted) -> Samples:
     )
     notes = [*table.notes, *notes, *about_labels, *found.notes]
     return Samples(found.X, targets, labels, kept, _id_first(frame, wanted), notes, understood)
-
-
-def _flags(wanted: Wanted) -> list[tuple[str, tuple[str, ...]]]:
-    dropped = (*wanted.drop, *((wanted.id,) if wanted.id else ()))
-    return [("--drop" if wanted.drop else "--id", dropped), ("--keep", wanted.keep), ("--text", wanted.text)]
 
 
 def _pictures(column: Any, folder: Path, problems: list[str]) -> npt.NDArray[np.float32] | None:
@@ -262,13 +265,15 @@ def _label_of(table: Table, wanted: Wanted, path: Path, problems: list[str]) -> 
     return str(label)
 
 
-def _named(frame: Any, names: tuple[str, ...], flag: str, problems: list[str]) -> list[str]:
+def _named(frame: Any, names: tuple[str, ...], flag: str, label: str | None, problems: list[str]) -> list[str]:
     """Return the columns that are named, each alone or several with commas between."""
     known = set(frame.columns)
     found = [part for name in names for part in ([name] if name in known else name.split(","))]
     found = [name if name in known else name.strip() for name in found]
     if unknown := [name for name in found if name not in known]:
         problems.append(f"{flag} names no column {shown(unknown)}: there are {shown(frame.columns)}")
+    if label in found:
+        problems.append(f"{flag} names {label!r}, which are the labels")
     return [name for name in found if name in known]
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, log_softmax
 from scipy.stats import norm
 
 from dataval.cli.held_out import held_out_logs, held_out_numbers
@@ -17,6 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _STEPS = 50
 _FEW = 0.05
+_PRIOR = 20.0
 _MAD = 0.6745  # of a normal distribution with standard deviation 1
 
 
@@ -66,12 +69,38 @@ def of_logs(logs: FloatArray, by: str, samples: Samples, values: FloatArray | No
 
     Values, unless given, are the log-odds of the label against the likeliest other class.
     """
+    labels = samples.y.astype(np.int64)
     rows = np.arange(len(logs))
-    own = logs[rows, samples.y]
-    others = logs.copy()
-    others[rows, samples.y] = -np.inf
+    sharpened, share = _without_noise(logs, labels)
+    own = sharpened[rows, labels]
+    others = sharpened.copy()
+    others[rows, labels] = -np.inf
     margin = own - others.max(axis=1)
-    return Suspicion(margin if values is None else values, 1.0 - np.exp(own), np.exp(logs), by)
+    elsewhere = share / (logs.shape[1] - 1) * (1.0 - np.exp(own))
+    wrong = elsewhere / (elsewhere + (1.0 - share) * np.exp(own))
+    return Suspicion(margin if values is None else values, wrong, np.exp(sharpened), by)
+
+
+def _without_noise(logs: FloatArray, labels: npt.NDArray[np.int64]) -> tuple[FloatArray, float]:
+    """Return log-probabilities of the true classes, and the share of the labels that are wrong.
+
+    A label is the true class but for that share, which is one of the others: temperature and share are those
+    under which the labels are likeliest, with a prior of twenty labels that are right.
+    """
+    rows, n, n_others = np.arange(len(labels)), len(labels), logs.shape[1] - 1
+
+    def loss(parameters: FloatArray) -> float:
+        share = expit(parameters[1])
+        own = np.exp(log_softmax(logs / np.exp(parameters[0]), axis=1)[rows, labels])
+        likelihood = (1.0 - share) * own + share / n_others * (1.0 - own)
+        return -float(np.log(likelihood + 1e-12).sum() + _PRIOR * np.log1p(-share)) / n
+
+    bounds = [(-3.0, 3.0), (-10.0, 0.0)]
+    starts = [np.array([0.0, start]) for start in (-6.0, -2.0)]
+    found = min(
+        (minimize(loss, start, bounds=bounds, method="L-BFGS-B") for start in starts), key=lambda f: f.fun
+    )
+    return np.asarray(log_softmax(logs / np.exp(found.x[0]), axis=1)), float(expit(found.x[1]))
 
 
 def of_numbers(predicted: FloatArray, by: str, samples: Samples, values: FloatArray | None = None) -> Suspicion:
