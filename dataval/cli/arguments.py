@@ -122,11 +122,8 @@ def _add_detect(commands: Any) -> None:
     add("--id", metavar="NAME", help="the column that names the rows: not learnt from, written first")
     add("--model", choices=MODELS, help="judge by this network (default: cnn for images; none for tables)")
     add("--method", choices=DETECT_METHODS, help="judge by a network's values (default: mean-loss)")
-    add(
-        "--epochs",
-        type=_whole(1, MOST_EPOCHS),
-        help="judge by a network: passes over the samples (default: 20)",
-    )
+    epochs = "judge by a network: passes over the samples (default: 20)"
+    add("--epochs", type=_whole(1, MOST_EPOCHS), help=epochs)
     add("--seed", type=_whole(0, MOST_SEED), default=0, help="draws folds and models (default: 0)")
     add("--top", type=_whole(1), metavar="N", help="write the N most suspicious rows only")
 

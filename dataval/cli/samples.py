@@ -190,15 +190,9 @@ def _of_table(table: Table, path: Path, wanted: Wanted) -> Samples:
     frame = table.frame
     problems: list[str] = []
     label = _label_of(table, wanted, path, problems)
-    flags = {
-        "--drop": wanted.drop,
-        "--id": filter(None, (wanted.id,)),
-        "--keep": wanted.keep,
-        "--text": wanted.text,
-    }
-    drop, id_, keep, text = (
-        _named(frame, tuple(names), flag, label, problems) for flag, names in flags.items()
-    )
+    named = (wanted.id,) if wanted.id else ()
+    flags = {"--drop": wanted.drop, "--id": named, "--keep": wanted.keep, "--text": wanted.text}
+    drop, id_, keep, text = (_named(frame, names, flag, label, problems) for flag, names in flags.items())
     if label is None:
         raise UsageError("; ".join(problems))
     try:
@@ -212,11 +206,15 @@ def _of_table(table: Table, path: Path, wanted: Wanted) -> Samples:
     features = frame.drop(columns=list({label, *drop, *id_}))
     if table.images is None and (paths := column_of_paths(features, path.parent)) is not None:
         table.images = _pictures(features[paths], path.parent, problems)
+        _raise_all(problems)
     elif table.images is not None:
         table.images = table.images[kept]
     if table.images is not None:
+        if keep or text:
+            problems.append("only the images are learnt from: leave out --keep and --text")
         _raise_all(problems)
-        return _of_images(table.images, labels, kept, frame, wanted.task, label, [*table.notes, *notes])
+        notes = [*table.notes, *notes, "only the images are learnt from, no other column"]
+        return _of_images(table.images, labels, kept, frame, wanted.task, label, notes)
     try:
         found = make_features(features, keep=keep, text=text, comma=table.comma)
     except UsageError as problem:
