@@ -14,6 +14,8 @@ CALLS = OPTIONS | LEARNERS | METHODS | EVALUATION | NOISE | DATASETS | FILES
 EXEMPT = {
     "ImageFolder",
     "ApproximationError",
+    "Baselines",
+    "FidelityAcrossSeeds",
     "Interval",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
@@ -22,7 +24,9 @@ EXEMPT = {
     "MetricsAtK",
     "NoiseDetectionReport",
     "Outcome",
+    "OtherSeeds",
     "RankStability",
+    "ValueDistribution",
     "RemovalCurve",
     "TrainingInterrupted",
     "TrainingRun",
