@@ -19,6 +19,7 @@ from dataval.checks import some_folder
 from dataval.files.folder import Layout, check_target, read_folder, write_folder
 from dataval.files.npz import read_npz, write_npz
 from dataval.metrics.agreement import LeaveOneOutAgreement
+from dataval.metrics.context import attainable
 from dataval.metrics.fidelity import LinearDatamodelingScore
 from dataval.metrics.noise_detection import NoiseDetectionReport
 from dataval.metrics.stability import RankStability, ValueDistribution, value_distribution
@@ -165,8 +166,8 @@ class Comparison:
         """Return one dict a method: its name, the mean of every metric over the seeds, and their spread.
 
         The standard deviation over several seeds is under the metric's name followed by "sd". The row "random
-        order" holds what a random order gets in expectation, "outcomes of other seeds" how far outcomes depend
-        on the seed.
+        order" holds what a random order gets in expectation, "outcomes of other seeds" how well
+        what happened to another seed predicts, and, as "LDS averaged", about the most that any values can.
         """
         rows = [self._row(method) for method in self.methods]
         return [*rows, *self._outcomes_row(), *self._random_row()]
@@ -264,10 +265,10 @@ class Comparison:
         return row
 
     def _outcomes_row(self) -> Iterator[dict[str, Any]]:
-        """Yield how well the outcomes of other seeds predict those of one: the most that values could do."""
+        """Yield how well the outcomes of another seed predict those of one, and those of all seeds together."""
         outcomes = [outcome for method in self.methods for outcome in method.outcomes]
         for known in [o.outcome_correlation for o in outcomes if o.outcome_correlation is not None][:1]:
-            yield {"method": _OUTCOMES, "LDS other seed": known}
+            yield {"method": _OUTCOMES, "LDS other seed": known, "LDS averaged": attainable(known)}
 
     def _random_row(self) -> Iterator[dict[str, Any]]:
         """Yield what a random order gets, where there is a metric for which that is known."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dataval.checks import described
+from dataval.metrics.context import attainable
 from dataval.metrics.fidelity import SubsetTruth
 from dataval.metrics.statistics import check_values, rank_correlation
 
@@ -32,8 +33,8 @@ class FidelityAcrossSeeds(BaseModel):
         For each seed, the score of the mean of the other seeds' values against its training. Of two seeds, that
         mean is one seed's values.
     outcome_correlation : float or None
-        The mean, over all pairs of seeds, of the rank correlation of what removing the same subsets does: how
-        far any values could be true of another seed. None where the truths are of different subsets.
+        The mean, over all pairs of seeds, of the rank correlation of what removing the same subsets does. None
+        where the truths are of different subsets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -43,12 +44,18 @@ class FidelityAcrossSeeds(BaseModel):
     averaged: tuple[float, ...]
     outcome_correlation: float | None
 
+    @property
+    def attainable(self) -> float | None:
+        r"""About the best score that values can have for a seed that they don't know: :math:`\sqrt r`.
+
+        With r the `outcome_correlation`: what values of one seed say beyond it is about that seed.
+        """
+        return None if self.outcome_correlation is None else attainable(self.outcome_correlation)
+
     def __str__(self) -> str:
-        correlate = (
-            ""
-            if self.outcome_correlation is None
-            else f"; outcomes of two seeds correlate {self.outcome_correlation:.2f}"
-        )
+        r, best = self.outcome_correlation, self.attainable
+        known = r is not None and best is not None
+        correlate = f"; outcomes of two seeds correlate {r:.2f}, at best {best:.2f}" if known else ""
         return (
             f"linear datamodeling score over {len(self.same)} seeds: own seed {fmean(self.same):.2f}, another "
             f"{fmean(self.other):.2f}, mean of the other seeds' values {fmean(self.averaged):.2f}{correlate}"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dataval.metrics.statistics import partial_rank_correlation, rank_correlation
 
-__all__ = ["Baselines", "OtherSeeds", "baselines"]
+__all__ = ["Baselines", "OtherSeeds", "attainable", "baselines"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -69,8 +69,9 @@ class OtherSeeds(_Frozen):
         For each of them, the score of the mean of the values of all other trainings, the values' own among
         them; None where it was not asked for.
     outcome_correlation : float
-        The mean, over all pairs of trainings, of the rank correlation of what removing the same subsets does.
-        Where it is near 0, no values can be true of every seed.
+        The mean, over all pairs of trainings, of the rank correlation r of what removing the same subsets does.
+        No values that don't know a training's seed predict it much better than `attainable`; where r is
+        near 0, none are true of every seed.
     """
 
     seeds: tuple[int, ...]
@@ -88,14 +89,29 @@ class OtherSeeds(_Frozen):
         """The mean of `averaged`."""
         return None if self.averaged is None else fmean(self.averaged)
 
+    @property
+    def attainable(self) -> float:
+        """About the best score that values can have for a seed that they don't know: the root of r."""
+        return attainable(self.outcome_correlation)
+
     def __str__(self) -> str:
         scores = " ".join(f"{score:.2f}" for score in self.scores)
         averaged = "" if self.averaged_mean is None else f", averaged values {self.averaged_mean:.2f}"
         each = f" ({scores})" if len(self.scores) > 1 else ""
         return (
             f"other seeds: {self.mean:.2f}{each}{averaged}; "
-            f"outcomes of two seeds correlate {self.outcome_correlation:.2f}"
+            f"outcomes of two seeds correlate {self.outcome_correlation:.2f}, at best {self.attainable:.2f}"
         )
+
+
+def attainable(outcome_correlation: float) -> float:
+    r"""Return about the best score that values can have for a training whose seed they don't know.
+
+    If an outcome is a part that all seeds share and an independent part of its own seed, two outcomes correlate
+    by the share r of the common part's variance, and the common part itself correlates with an outcome by
+    :math:`\sqrt r`, the index of reliability of test theory; exact for Pearson's correlation. 0 for negative r.
+    """
+    return float(np.sqrt(np.maximum(0.0, outcome_correlation)))
 
 
 def baselines(

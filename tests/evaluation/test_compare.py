@@ -133,6 +133,7 @@ def test_values_of_a_seed_are_judged_by_other_seeds(zoo, samples, tmp_path):
             assert outcome.fidelity_averaged == pytest.approx(expected.averaged[i], abs=1e-12)
     rows = {row["method"]: row for row in result.rows()}
     assert rows["outcomes of other seeds"]["LDS other seed"] == pytest.approx(expected.outcome_correlation)
+    assert rows["outcomes of other seeds"]["LDS averaged"] == pytest.approx(expected.attainable)
     assert rows["HyDRA"]["LDS other seed"] == pytest.approx(
         np.mean(result.numbers("HyDRA", "LDS other seed")), abs=1e-12
     )

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import pearsonr, rankdata, spearmanr
 
 from dataval.evaluation import Baselines, LinearDatamodelingScore, OtherSeeds
-from dataval.metrics.context import baselines
+from dataval.metrics.context import attainable, baselines
 from dataval.metrics.statistics import partial_rank_correlation
 
 RNG = np.random.default_rng(0)
@@ -72,6 +72,17 @@ def test_a_sample_without_a_loss_counts_for_nothing(removal):
     assert found[0] == found[1]
 
 
+def test_the_attainable_score_is_that_of_what_seeds_share():
+    """Outcomes of a common part of variance 3 and one's own of variance 1 correlate by 3/4."""
+    rng = np.random.default_rng(0)
+    common = np.sqrt(3) * rng.normal(size=20_000)
+    one, other = common + rng.normal(size=(2, 20_000))
+    r = pearsonr(one, other).statistic
+    assert r == pytest.approx(0.75, abs=0.02)  # four standard errors
+    assert attainable(r) == pytest.approx(pearsonr(common, one).statistic, abs=0.01)
+    assert attainable(-0.2) == 0
+
+
 SCORE = {
     "score": 0.94,
     "confidence_interval": (0.9, 0.97),
@@ -88,16 +99,17 @@ def test_printing_is_short():
         baselines=Baselines(
             mean_loss=0.7, noisy_count=0.8, given_noisy_count=0.95, mean_loss_given_noisy_count=0.4
         ),
-        other_seeds=OtherSeeds(seeds=(1, 2), scores=(0.8, 0.6), averaged=(0.9, 0.8), outcome_correlation=0.76),
+        other_seeds=OtherSeeds(seeds=(1, 2), scores=(0.8, 0.6), averaged=(0.9, 0.8), outcome_correlation=0.81),
         loss=2.0,
         accuracy=0.725,
     )
     beside = "mean loss 0.70, counting removed wrong samples 0.80"
     beside += "; with that count held fixed 0.95 (mean loss 0.40)"
+    seeds = "outcomes of two seeds correlate 0.81, at best 0.90"
     assert str(score).splitlines() == [
         "linear datamodeling score 0.94 [0.90, 0.97] (3 retrainings without a random 0.01 of the samples)",
         f"  beside it: {beside}",
-        "  other seeds: 0.70 (0.80 0.60), averaged values 0.85; outcomes of two seeds correlate 0.76",
+        f"  other seeds: 0.70 (0.80 0.60), averaged values 0.85; {seeds}",
         "  loss 2, changed by 1 (standard deviation, 0.5 of it); accuracy 0.725",
     ]
     assert LinearDatamodelingScore.model_validate_json(score.model_dump_json()) == score
