@@ -37,7 +37,7 @@ __all__ = ["Verification"]
 
 FloatArray = NDArray[np.float64]
 
-_CALLERS = 4  # frames up to the caller of `verify`, through the one that sets the framework's modes
+_CALLERS = 5  # frames up to the caller of `verify`, through the one that sets the framework's modes
 
 
 @dataclass

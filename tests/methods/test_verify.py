@@ -136,8 +136,10 @@ def flat(zoo, **options):
 def test_a_loss_that_stays_is_named(zoo, validation):
     learner, run = flat(zoo, optimizer=dv.SGD(learning_rate=1e-6))
     method = dv.MeanLoss(learner).fit(*make_samples(), run=run)
-    with pytest.warns(PlateauWarning, match="the best constant prediction has 1.*hardly left its start"):
+    match = "the best constant prediction has 1.*hardly left its start"
+    with pytest.warns(PlateauWarning, match=match) as caught:
         method.verify(*validation, **OPTIONS)
+    assert caught[0].filename == __file__
 
 
 def test_a_loss_that_falls_is_not_named(zoo):
