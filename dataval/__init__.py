@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dataval.methods.area_under_margin import AreaUnderMargin
     from dataval.methods.base import DataValuator
     from dataval.methods.bm25 import BM25
+    from dataval.methods.cs_shapley import CSShapley
+    from dataval.methods.data_oob import DataOOB
     from dataval.methods.el2n import EL2N
     from dataval.methods.forgetting_events import ForgettingEvents
     from dataval.methods.grad_dot import GradCos, GradDot
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
     from dataval.methods.hydra import HyDRA
     from dataval.methods.influence import InfluenceFunction
     from dataval.methods.input_similarity import InputSimilarity
+    from dataval.methods.knn_shapley import KNNShapley
+    from dataval.methods.lava import LAVA
     from dataval.methods.leave_one_out import LeaveOneOut
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
     from dataval.methods.random_values import RandomValues
+    from dataval.methods.tknn_shapley import TKNNShapley
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
     from dataval.training.checkpoints import Checkpoints
@@ -59,6 +64,7 @@ __all__ = [
     "EKFAC",
     "EL2N",
     "KFAC",
+    "LAVA",
     "SGD",
     "TRAK",
     "Adagrad",
@@ -66,11 +72,13 @@ __all__ = [
     "AdamW",
     "AreaUnderMargin",
     "BinaryCrossEntropy",
+    "CSShapley",
     "ChaoticTrainingWarning",
     "Checkpoints",
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
+    "DataOOB",
     "DataValuator",
     "ExplicitSchedule",
     "ExponentialSchedule",
@@ -81,6 +89,7 @@ __all__ = [
     "HyDRA",
     "InfluenceFunction",
     "InputSimilarity",
+    "KNNShapley",
     "Learner",
     "LeaveOneOut",
     "LinearSchedule",
@@ -95,6 +104,7 @@ __all__ = [
     "RMSprop",
     "RandomValues",
     "StepSchedule",
+    "TKNNShapley",
     "TokenCrossEntropy",
     "TracIn",
     "Training",
@@ -117,7 +127,12 @@ _HOMES = {
     "dataval.methods": (
         "BM25",
         "EL2N",
+        "LAVA",
+        "CSShapley",
+        "DataOOB",
         "TRAK",
+        "KNNShapley",
+        "TKNNShapley",
         "AreaUnderMargin",
         "DataValuator",
         "ForgettingEvents",

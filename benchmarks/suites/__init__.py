@@ -32,6 +32,7 @@ SUITES = (
     "fidelity",
     "methods",
     "noise",
+    "neighbours",
     "detection",
     "cleaning",
     "language_model",

@@ -49,6 +49,9 @@ class DataValuator(BaseEstimator, ABC):
     needs: ClassVar[str]
     """What the method asks its question of, as messages name it."""
 
+    needs_learner: ClassVar[bool] = True
+    """Whether it can't do without a learner."""
+
     learner: Any
 
     @abstractmethod

@@ -23,6 +23,11 @@ METHODS = {
     "trak": lambda learner: dv.TRAK(learner, dimension=8),
     "grad dot": dv.GradDot,
     "input similarity": dv.InputSimilarity,
+    "knn-shapley": lambda learner: dv.KNNShapley(learner, features="hidden"),
+    "tknn-shapley": dv.TKNNShapley,
+    "lava": dv.LAVA,
+    "data-oob": lambda learner: dv.DataOOB(learner, n_models=16),
+    "cs-shapley": lambda learner: dv.CSShapley(learner, n_permutations=1),
 }
 
 

@@ -28,6 +28,10 @@ OF_AN_INDEX = {
     "folder": v.NO_FOLDER,
     "chunk_size": v.NO_COUNT,
 }
+OF_FEATURES = {
+    "features": v.NO_FUNCTION | {"None": None},
+    "metric": v.NO_NAME | {"None": None},
+}
 NO_PROJECTION = v.NO_COUNT | {"an axis too few": np.ones(3), "too short": np.ones((1, 2))}
 
 
@@ -43,6 +47,12 @@ def scored(method: type, **options: Any) -> Callable[..., object]:
 def removed(**options: Any) -> object:
     """Score by leave-one-out."""
     return dv.LeaveOneOut(learner(), **{"indices": [0, 1]} | options).fit(X, Y).score(X, Y)
+
+
+def neighbours(**arguments: Any) -> object:
+    """Score by neighbours; X and y are those of training, X_val and y_val of validation."""
+    given = {"X": X, "y": Y, "X_val": X, "y_val": Y} | arguments
+    return dv.KNNShapley().fit(given["X"], given["y"]).score(given["X_val"], given["y_val"])
 
 
 def of_estimator(**arguments: Any) -> object:
@@ -78,6 +88,7 @@ OF_LEARNERS = (
     dv.AreaUnderMargin,
     dv.ForgettingEvents,
     dv.LeaveOneOut,
+    dv.CSShapley,
 )
 METHODS = {
     "fit": Call(
@@ -224,6 +235,67 @@ METHODS = {
             "features": v.NO_FUNCTION,
             "signed": v.NO_FLAG,
         },
+    ),
+    "KNNShapley": Call(
+        lambda **a: dv.KNNShapley(**a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "k": v.NO_COUNT,
+            **OF_FEATURES,
+            "weights": but(v.NO_NAME, "a class") | {"no weights": lambda d: None, "negative": lambda d: -1 - d},
+            "soft": v.NO_FLAG,
+        },
+    ),
+    "TKNNShapley": Call(
+        lambda **a: dv.TKNNShapley(**a).fit(X, Y).score(X, Y),
+        {},
+        {"threshold": v.NO_NUMBER | {"below 0": -1}, **OF_FEATURES},
+    ),
+    "LAVA": Call(
+        lambda **a: dv.LAVA(**a).fit(X, Y).score(X, Y),
+        {},
+        {
+            **OF_FEATURES,
+            "label_weight": v.NO_NUMBER | {"below 0": -1},
+            "solver": v.NO_NAME | {"None": None},
+            "regularization": v.NO_NUMBER | {"zero": 0, "below 0": -1},
+        },
+    ),
+    "samples of KNNShapley": Call(
+        lambda **a: neighbours(**a),
+        {},
+        {
+            "X": v.NO_SAMPLES,
+            "y": but(v.NO_LABELS, "negative", "far too large", "too large", "a column", "fractions"),
+            "X_val": v.NO_SAMPLES,
+            "y_val": but(v.NO_LABELS, "a column"),
+        },
+        OBJECTS,
+    ),
+    "DataOOB": Call(
+        lambda **a: dv.DataOOB(**{"n_models": 12} | a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "n_models": v.NO_COUNT,
+            "utility": v.NO_NAME,
+            "seed": v.NO_WHOLE,
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "group_size": v.NO_COUNT,
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
+    ),
+    "CSShapley": Call(
+        lambda **a: dv.CSShapley(learner(), **{"n_permutations": 1} | a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "n_permutations": v.NO_COUNT,
+            "seed": v.NO_WHOLE,
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "group_size": v.NO_COUNT,
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
     ),
     "EL2N": Call(scored(dv.EL2N), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
     "GraNd": Call(scored(dv.GraNd), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
