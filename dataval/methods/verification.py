@@ -42,7 +42,7 @@ _CALLERS = 5  # frames up to the caller of `verify`, through the one that sets t
 
 @dataclass
 class Verification:
-    """A call of `verify`, checked.
+    """A call of `verify`; `check` comes before `of`.
 
     Parameters
     ----------
@@ -53,12 +53,17 @@ class Verification:
     n_subsets, fraction, values, seed, seeds, average, is_noisy, n_jobs, group_size, folder
         As for `DataValuator.verify`.
 
+    Attributes
+    ----------
+    given : ndarray of float64, shape (N,), or None
+        The values to judge, where they were given.
+
     Raises
     ------
     TypeError, ValueError
-        If an option makes no sense.
-    InvalidDataError
-        If other seeds are asked for, and a recorded loop can't be done again under them.
+        If an option of the retraining makes no sense.
+    RunMismatchError
+        If the run's updates can't be done again.
     """
 
     method: Any
@@ -86,6 +91,19 @@ class Verification:
             "folder": folder_path("folder", self.folder),
             "progress": self._learner.progress,
         }
+
+    def check(self, validation: Samples) -> None:
+        """Raise for validation samples and options that can't be used; before long work.
+
+        Raises
+        ------
+        InvalidDataError
+            If the objective can't be evaluated on the validation samples, or other seeds are asked for and a
+            recorded loop can't be done again under them.
+        TypeError, ValueError
+            If an option makes no sense.
+        """
+        ValidationObjective(self.replay.program.backend, validation, self._objective)
         n = self.replay.run.n_samples
         self._removed = draw_subsets(n, self.n_subsets, self.fraction, self.seed)
         self.given = None if self.values is None else check_values(self.values)
@@ -104,9 +122,9 @@ class Verification:
         TrainingDivergedError
             If a retraining gives what is not finite.
         """
-        truth = self._truth(self.replay, validation)
         done = _finished(self.replay, self._learner)
         self._warn_of_plateau(done)
+        truth = self._truth(done, validation)
         score = linear_datamodeling_score(values, truth, seed=self.seed)
         known = mean_loss_values(done.run) if np.isfinite(done.run.losses).any() else None
         predicted = np.array(score.predicted)
@@ -121,10 +139,6 @@ class Verification:
             "accuracy": _accuracy(done, validation, self._learner),
         }
         return score.model_copy(update=beside)
-
-    def check(self, validation: Samples) -> None:
-        """Raise if the objective can't be evaluated on the validation samples; before long work."""
-        ValidationObjective(self.replay.program.backend, validation, self._objective)
 
     @property
     def _learner(self) -> Learner:

@@ -118,6 +118,7 @@ def test_metrics_are_those_of_the_functions(zoo, samples, tmp_path):
     assert again["HyDRA"].outcomes[0].fidelity == result["HyDRA"].outcomes[0].fidelity
 
 
+@pytest.mark.slow_on_tensorflow  # which compiles for each of the seeds
 def test_values_of_a_seed_are_judged_by_other_seeds(zoo, samples, tmp_path):
     learner, seeds = make_learner(zoo, epochs=1), (4, 7, 8)
     options = {"fraction": 0.1, "folder": tmp_path}

@@ -36,6 +36,7 @@ def under(learner, seed):
     return dv.HyDRA(other).fit(*make_samples())
 
 
+@pytest.mark.slow_on_tensorflow  # which compiles for each of the seeds
 def test_other_seeds_are_trainings_with_them(zoo, validation, hydra):
     found = hydra.verify(*validation, **OPTIONS, seeds=SEEDS, average=True).other_seeds
     values = [hydra.score(*validation)]
