@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
     from dataval.methods.random_values import RandomValues
+    from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
     from dataval.methods.tknn_shapley import TKNNShapley
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AME",
     "BM25",
     "EKFAC",
     "EL2N",
@@ -71,6 +73,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AreaUnderMargin",
+    "BetaShapley",
     "BinaryCrossEntropy",
     "CSShapley",
     "ChaoticTrainingWarning",
@@ -78,7 +81,9 @@ __all__ = [
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
+    "DataBanzhaf",
     "DataOOB",
+    "DataShapley",
     "DataValuator",
     "ExplicitSchedule",
     "ExponentialSchedule",
@@ -91,6 +96,7 @@ __all__ = [
     "InputSimilarity",
     "KNNShapley",
     "Learner",
+    "LeastCore",
     "LeaveOneOut",
     "LinearSchedule",
     "Lion",
@@ -125,6 +131,7 @@ _HOMES = {
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
+        "AME",
         "BM25",
         "EL2N",
         "LAVA",
@@ -134,6 +141,9 @@ _HOMES = {
         "KNNShapley",
         "TKNNShapley",
         "AreaUnderMargin",
+        "BetaShapley",
+        "DataBanzhaf",
+        "DataShapley",
         "DataValuator",
         "ForgettingEvents",
         "GraNd",
@@ -142,6 +152,7 @@ _HOMES = {
         "HyDRA",
         "InfluenceFunction",
         "InputSimilarity",
+        "LeastCore",
         "LeaveOneOut",
         "LoGra",
         "MeanLoss",

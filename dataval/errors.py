@@ -33,6 +33,8 @@ __all__ = [
     "TrainingInterrupted",
     "UnknownIdentityError",
     "UnusedParameterWarning",
+    "WorkerLostError",
+    "WorkerLostWarning",
 ]
 
 from typing import Any
@@ -93,6 +95,10 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 class UnknownIdentityError(TypeError):
     """A function holds a state that can't be read, so results kept for it can't be told from another's."""
+
+
+class WorkerLostError(RuntimeError):
+    """Processes that trained were lost again and again, most often for want of memory."""
 
 
 class SolverDivergedError(RuntimeError):
@@ -163,3 +169,7 @@ class IgnoredSettingWarning(UserWarning):
 
 class ProbabilityOutputsWarning(UserWarning):
     """A model returns probabilities, but its loss takes logits: the softmax or sigmoid is applied twice."""
+
+
+class WorkerLostWarning(UserWarning):
+    """A process that trained was lost, killed for its memory or with its machine; what it had is done again."""

@@ -3,6 +3,7 @@
 from dataval.evaluation.approximation import ApproximationError, approximation_error
 from dataval.evaluation.compare import compare
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
+from dataval.evaluation.learning_curve import LearningCurve, learning_curve
 from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
 from dataval.metrics.across_seeds import FidelityAcrossSeeds, fidelity_across_seeds
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
@@ -25,6 +26,7 @@ __all__ = [
     "Comparison",
     "FidelityAcrossSeeds",
     "Interval",
+    "LearningCurve",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",
@@ -42,6 +44,7 @@ __all__ = [
     "compare",
     "detection_curve",
     "fidelity_across_seeds",
+    "learning_curve",
     "leave_one_out_agreement",
     "linear_datamodeling_score",
     "noise_detection",

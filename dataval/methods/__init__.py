@@ -18,18 +18,23 @@ from dataval.methods.leave_one_out import LeaveOneOut
 from dataval.methods.logra import LoGra
 from dataval.methods.mean_loss import MeanLoss
 from dataval.methods.random_values import RandomValues
+from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
 from dataval.methods.tknn_shapley import TKNNShapley
 from dataval.methods.tracin import TracIn
 from dataval.methods.trak import TRAK
 
 __all__ = [
+    "AME",
     "BM25",
     "EL2N",
     "LAVA",
     "TRAK",
     "AreaUnderMargin",
+    "BetaShapley",
     "CSShapley",
+    "DataBanzhaf",
     "DataOOB",
+    "DataShapley",
     "DataValuator",
     "ForgettingEvents",
     "GraNd",
@@ -39,6 +44,7 @@ __all__ = [
     "InfluenceFunction",
     "InputSimilarity",
     "KNNShapley",
+    "LeastCore",
     "LeaveOneOut",
     "LoGra",
     "MeanLoss",

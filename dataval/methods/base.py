@@ -35,8 +35,8 @@ class DataValuator(BaseEstimator, ABC):
 
     A method asks its question of one source: of a recorded run (`RunValuator`), of states of the parameters
     (`StateValuator`), of the samples alone (`DataOnlyValuator`), or of what can be trained again
-    (`LeaveOneOut`). Subclasses of these implement `_score`, and `_attribute` where values of single validation
-    samples exist.
+    (`RetrainingValuator`). Subclasses of these implement `_score`, and `_attribute` where values of single
+    validation samples exist.
 
     Attributes
     ----------
@@ -208,7 +208,7 @@ class DataValuator(BaseEstimator, ABC):
         seeds: Sequence[int] | None = None,
         average: bool = False,
         is_noisy: ArrayLike | None = None,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> LinearDatamodelingScore:
@@ -243,8 +243,9 @@ class DataValuator(BaseEstimator, ABC):
         is_noisy : array-like of bool, shape (N,), optional
             Which training samples are known to be wrong. Counting those that a subset removes predicts much by
             itself: the score with that count held fixed is then in ``.baselines``.
-        n_jobs : int, default 1
-            Processes that retrain in parallel (joblib). Doesn't change the result.
+        n_jobs : int, optional
+            Processes that retrain in parallel, -1 for as many as there are cores; by default one, or what
+            `joblib.parallel_config` says, such as all workers of a Dask cluster. Doesn't change the result.
         group_size : int, optional
             Retrainings that are done at once as one vectorised program; chosen from the model's size by
             default, and with a folder at most 16, as an interruption loses those that are under way. Doesn't
@@ -285,7 +286,13 @@ class DataValuator(BaseEstimator, ABC):
         source, validation = self._question(X, y)
         verification.check(validation)
         judged = self._score(source, validation) if verification.given is None else verification.given
-        return verification.of(judged, validation)
+        found = verification.of(judged, validation)
+        if values is None:
+            self._advise(found)
+        return found
+
+    def _advise(self, found: LinearDatamodelingScore) -> None:
+        """Say what to do about a score of the method's own values, where something helps."""
 
     @abstractmethod
     def _score(self, source: Any, validation: Samples) -> NDArray[np.float64]:

@@ -50,8 +50,9 @@ class CSShapley(OutcomeValuator):
         Number of rounds.
     seed : int, default 0
         Draws subsets and orders.
-    n_jobs : int, default 1
-        Processes that train in parallel (joblib); -1 for as many as there are cores.
+    n_jobs : int, optional
+        Processes that train in parallel, -1 for as many as there are cores; by default one, or what
+        `joblib.parallel_config` says, such as all workers of a Dask cluster.
     group_size : int, optional
         Models of a learner that are trained at once. Changes values by rounding only. Not for estimators.
     folder : path, optional
@@ -80,7 +81,7 @@ class CSShapley(OutcomeValuator):
         *,
         n_permutations: int = 20,
         seed: int = 0,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> None:

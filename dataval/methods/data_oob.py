@@ -56,8 +56,9 @@ class DataOOB(OutcomeValuator):
         scikit-learn is the log loss, of a regressor the squared error, of a learner its own.
     seed : int, default 0
         Draws bootstraps and random states.
-    n_jobs : int, default 1
-        Processes that train in parallel (joblib); -1 for as many as there are cores.
+    n_jobs : int, optional
+        Processes that train in parallel, -1 for as many as there are cores; by default one, or what
+        `joblib.parallel_config` says, such as all workers of a Dask cluster.
     group_size : int, optional
         Models of a learner that are trained at once. Changes values by rounding only. Not for estimators.
     folder : path, optional
@@ -90,7 +91,7 @@ class DataOOB(OutcomeValuator):
         n_models: int = 200,
         utility: Measure | None = None,
         seed: int = 0,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> None:

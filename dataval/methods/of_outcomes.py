@@ -31,7 +31,7 @@ class OutcomeValuator(DataValuator):
 
     needs: ClassVar[str] = "what can be trained on some of its samples"
 
-    n_jobs: int
+    n_jobs: int | None
     group_size: int | None
     folder: str | Path | None
     seed: int

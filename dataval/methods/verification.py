@@ -75,7 +75,7 @@ class Verification:
     seeds: Sequence[int] | None
     average: bool
     is_noisy: ArrayLike | None
-    n_jobs: int
+    n_jobs: int | None
     group_size: int | None
     folder: str | Path | None
     given: FloatArray | None = field(init=False)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.dummy import DummyClassifier
@@ -25,6 +24,7 @@ from dataval.retraining.again import RetrainingOptions
 from dataval.retraining.estimators import EstimatorRetraining
 from dataval.retraining.random_states import fixed
 from dataval.retraining.retrain import retrain, retraining_key
+from dataval.retraining.workers import carry_out, in_order
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
 
@@ -58,7 +58,7 @@ class OutcomeOptions:
     ----------
     measure : {"accuracy", "loss"}
         1 where a model is right and 0 where it is wrong, or the loss.
-    n_jobs : int
+    n_jobs : int or None
     group_size : int or None
         Models of a learner that are trained at once.
     folder : Path or None
@@ -66,7 +66,7 @@ class OutcomeOptions:
     """
 
     measure: Measure
-    n_jobs: int = 1
+    n_jobs: int | None = None
     group_size: int | None = None
     folder: Path | None = None
 
@@ -143,10 +143,11 @@ class EstimatorOutcomes(Outcomes):
         self, resamples: Iterable[Resample], judged: Any, options: OutcomeOptions
     ) -> Iterator[FloatArray | str]:
         """Fit one estimator after the other, or several in parallel."""
-        parallel = Parallel(n_jobs=options.n_jobs, return_as="generator")
-        yield from parallel(delayed(self._fit)(each, judged, options.measure) for each in resamples)
+        shared = self, judged, options.measure
+        return in_order(carry_out(_fit, shared, list(resamples), options.n_jobs))
 
-    def _fit(self, resample: Resample, judged: Any, measure: Measure) -> FloatArray | str:
+    def fit(self, resample: Resample, judged: Any, measure: Measure) -> FloatArray | str:
+        """Return what became of samples under one fit, or why there is none."""
         chosen = np.repeat(np.arange(self.n_samples), resample.counts)
         try:
             is_one_class = is_classifier(self._estimator) and len(np.unique(self.labels[chosen])) == 1
@@ -156,6 +157,11 @@ class EstimatorOutcomes(Outcomes):
         except Exception as error:  # noqa: BLE001 - the caller says which fits failed
             return f"{type(error).__name__}: {' '.join(str(error).split())}"
         return found if np.isfinite(found).all() else "its predictions are not finite"
+
+
+def _fit(shared: tuple[EstimatorOutcomes, Any, Measure], resample: Resample) -> FloatArray | str:
+    outcomes, judged, measure = shared
+    return outcomes.fit(resample, judged, measure)
 
 
 class LearnerOutcomes(Outcomes):

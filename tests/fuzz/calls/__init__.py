@@ -17,6 +17,7 @@ EXEMPT = {
     "Baselines",
     "FidelityAcrossSeeds",
     "Interval",
+    "LearningCurve",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",

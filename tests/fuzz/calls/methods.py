@@ -88,8 +88,31 @@ OF_LEARNERS = (
     dv.AreaUnderMargin,
     dv.ForgettingEvents,
     dv.LeaveOneOut,
+    dv.DataShapley,
+    dv.DataBanzhaf,
+    dv.BetaShapley,
+    dv.AME,
+    dv.LeastCore,
     dv.CSShapley,
 )
+OF_COALITIONS = {
+    "method": v.NO_NAME,
+    "seed": v.NO_WHOLE,
+    "seeds": v.NO_SEEDS,
+    "utility": but(v.NO_NAME, "a class"),
+    "objective": v.NO_FUNCTION,
+    "n_jobs": but(v.NO_COUNT, "minus one"),
+    "group_size": v.NO_COUNT,
+    "folder": v.NO_FOLDER,
+}
+
+
+def of_coalitions(method: type, good: dict[str, Any], **bad: v.Bad) -> Call:
+    """Return the call of a method that trains on coalitions."""
+    words = {"folder": ("folder", "values.py")}
+    return Call(scored(method), good, OF_COALITIONS | bad, words)
+
+
 METHODS = {
     "fit": Call(
         lambda **a: dv.HyDRA(learner()).fit(**a),
@@ -164,6 +187,19 @@ METHODS = {
             "probes": v.NO_NAME | {"None": None},
             "seed": v.NO_WHOLE,
         },
+    ),
+    "HyDRA, averaged": Call(
+        scored(dv.HyDRA, removed=0.4, n_runs=1),
+        {},
+        {
+            "removed": v.NO_SHARE | {"zero": 0, "one": 1, "a name": "normal", "one of them": (0.3, 1.5)},
+            "n_runs": v.NO_COUNT,
+            "include_plain": but(v.NO_FLAG, "None"),
+            "tolerance": v.NO_NUMBER | {"below 0": -1},
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
     ),
     "InfluenceFunction": Call(
         scored(dv.InfluenceFunction),
@@ -331,5 +367,27 @@ METHODS = {
         },
         OBJECTS | {"seeds": ("seeds",)},
     ),
+    "DataShapley": of_coalitions(
+        dv.DataShapley,
+        {"n_permutations": 2},
+        n_permutations=v.NO_COUNT,
+        tolerance=but(v.NO_SHARE, "above 1"),
+        truncation=v.NO_SHARE,
+    ),
+    "BetaShapley": of_coalitions(
+        dv.BetaShapley,
+        {"n_permutations": 2},
+        n_permutations=v.NO_COUNT,
+        alpha=but(v.NO_SHARE, "above 1") | {"zero": 0},
+        beta=but(v.NO_SHARE, "above 1") | {"zero": 0},
+    ),
+    "DataBanzhaf": of_coalitions(dv.DataBanzhaf, {"n_coalitions": 40}, n_coalitions=v.NO_COUNT),
+    "AME": of_coalitions(
+        dv.AME,
+        {"n_coalitions": 40},
+        n_coalitions=v.NO_COUNT | {"too few": 10},
+        probabilities=v.NO_SHARES | {"zero": [0.0], "one": [1]},
+    ),
+    "LeastCore": of_coalitions(dv.LeastCore, {"n_coalitions": 40}, n_coalitions=v.NO_COUNT),
     **{f"the learner of {method.__name__}": of_learner(method) for method in OF_LEARNERS},
 }
