@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from dataval.checks import some_folder
 from dataval.files.folder import Layout, check_target, read_folder, write_folder
 from dataval.files.npz import read_npz, write_npz
 from dataval.metrics.agreement import LeaveOneOutAgreement
+from dataval.metrics.context import attainable
 from dataval.metrics.fidelity import LinearDatamodelingScore
 from dataval.metrics.noise_detection import NoiseDetectionReport
-from dataval.metrics.stability import RankStability
+from dataval.metrics.stability import RankStability, ValueDistribution, value_distribution
 
 __all__ = ["Comparison", "MethodResult", "Outcome", "check_folder"]
 
@@ -36,6 +37,7 @@ _LAYOUT = Layout(
     shared=True,
 )
 _RANDOM = "random order"
+_OUTCOMES = "outcomes of other seeds"
 
 
 class _Frozen(BaseModel):
@@ -60,6 +62,12 @@ class Outcome(_Frozen):
     fidelity : LinearDatamodelingScore or None
     agreement : LeaveOneOutAgreement or None
         What the values were judged by; None where there was nothing to judge them by, or no values.
+    fidelity_other_seeds : float or None
+        The mean score of the values against the trainings with the other seeds, with ``across_seeds=True``.
+    fidelity_averaged : float or None
+        The score of the mean of the other seeds' values against this seed's training, likewise.
+    outcome_correlation : float or None
+        How far outcomes of removing the same subsets agree between two seeds; the same for all.
     """
 
     seed: int
@@ -70,6 +78,9 @@ class Outcome(_Frozen):
     noise: NoiseDetectionReport | None = None
     fidelity: LinearDatamodelingScore | None = None
     agreement: LeaveOneOutAgreement | None = None
+    fidelity_other_seeds: float | None = None
+    fidelity_averaged: float | None = None
+    outcome_correlation: float | None = None
 
 
 class MethodResult(_Frozen):
@@ -113,9 +124,10 @@ _AGREEMENT = {
     "LOO same sign": "same_sign",
     "LOO relative error": "mean_relative_error",
 }
+_ACROSS = {"LDS other seed": "fidelity_other_seeds", "LDS averaged": "fidelity_averaged"}
 _STABILITY = {"seeds Spearman": "spearman", "seeds overlap": "overlap"}
 _FORMATS = {
-    **dict.fromkeys([*_NOISE, "LDS", *_AGREEMENT], ".3f"),
+    **dict.fromkeys([*_NOISE, "LDS", *_ACROSS, *_AGREEMENT], ".3f"),
     "LOO relative error": ".3g",
     "seconds": ".3g",
     "peak MiB": ".0f",
@@ -154,10 +166,11 @@ class Comparison:
         """Return one dict a method: its name, the mean of every metric over the seeds, and their spread.
 
         The standard deviation over several seeds is under the metric's name followed by "sd". The row "random
-        order" holds what a random order gets in expectation.
+        order" holds what a random order gets in expectation, "outcomes of other seeds" how well
+        what happened to another seed predicts, and, as "LDS averaged", about the most that any values can.
         """
         rows = [self._row(method) for method in self.methods]
-        return [*rows, *self._random_row()]
+        return [*rows, *self._outcomes_row(), *self._random_row()]
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics that at least one method has, as in `table`."""
@@ -171,6 +184,11 @@ class Comparison:
             return [] if result.stability is None else [getattr(result.stability, _STABILITY[metric])]
         found = (_metrics(outcome).get(metric) for outcome in result.outcomes)
         return [number for number in found if number is not None]
+
+    def distribution(self, method: str, quantiles: Sequence[float] = (0.05, 0.5, 0.95)) -> ValueDistribution:
+        """Return how a method's values are spread over the seeds that have any; see `value_distribution`."""
+        rows = self.values[self[method].name]
+        return value_distribution(rows[~np.isnan(rows).all(axis=1)], quantiles=quantiles)
 
     def table(self) -> Any:
         """Return `rows` as a pandas DataFrame, or as aligned text where pandas is not installed."""
@@ -246,6 +264,12 @@ class Comparison:
         row["error"] = "; ".join(method.errors) or None
         return row
 
+    def _outcomes_row(self) -> Iterator[dict[str, Any]]:
+        """Yield how well the outcomes of another seed predict those of one, and those of all seeds together."""
+        outcomes = [outcome for method in self.methods for outcome in method.outcomes]
+        for known in [o.outcome_correlation for o in outcomes if o.outcome_correlation is not None][:1]:
+            yield {"method": _OUTCOMES, "LDS other seed": known, "LDS averaged": attainable(known)}
+
     def _random_row(self) -> Iterator[dict[str, Any]]:
         """Yield what a random order gets, where there is a metric for which that is known."""
         outcomes = [outcome for method in self.methods for outcome in method.outcomes]
@@ -259,6 +283,8 @@ class Comparison:
             }
         if any(outcome.fidelity for outcome in outcomes):
             row["LDS"] = 0.0
+        if any(outcome.fidelity_other_seeds is not None for outcome in outcomes):
+            row |= dict.fromkeys(_ACROSS, 0.0)
         if any(outcome.agreement for outcome in outcomes):
             row |= {"LOO Pearson": 0.0, "LOO Spearman": 0.0}
         for stability in [method.stability for method in self.methods if method.stability][:1]:
@@ -312,6 +338,7 @@ def _metrics(outcome: Outcome) -> dict[str, float]:
         found |= {name: getattr(outcome.noise, read).value for name, read in _NOISE.items()}
     if outcome.fidelity is not None:
         found["LDS"] = outcome.fidelity.score
+    found |= {name: value for name, read in _ACROSS.items() if (value := getattr(outcome, read)) is not None}
     if outcome.agreement is not None:
         found |= {name: getattr(outcome.agreement, read) for name, read in _AGREEMENT.items()}
     if outcome.seconds is not None:

@@ -15,6 +15,8 @@ CALLS = OPTIONS | LEARNERS | METHODS | EVALUATION | NOISE | DATASETS | FILES | R
 EXEMPT = {
     "ImageFolder",
     "ApproximationError",
+    "Baselines",
+    "FidelityAcrossSeeds",
     "Interval",
     "LearningCurve",
     "LeaveOneOutAgreement",
@@ -24,7 +26,9 @@ EXEMPT = {
     "MetricsAtK",
     "NoiseDetectionReport",
     "Outcome",
+    "OtherSeeds",
     "RankStability",
+    "ValueDistribution",
     "RemovalCurve",
     "TrainingInterrupted",
     "TrainingRun",
