@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
-from dataval.checks import some_folder
+from dataval.checks import described, some_folder
+from dataval.evaluation.outcomes import MethodResult, Outcome, Record
+from dataval.evaluation.tables import aligned, as_csv, as_html, as_latex, as_markdown
 from dataval.files.folder import Layout, check_target, read_folder, write_folder
 from dataval.files.npz import read_npz, write_npz
-from dataval.metrics.agreement import LeaveOneOutAgreement
 from dataval.metrics.context import attainable
-from dataval.metrics.fidelity import LinearDatamodelingScore
-from dataval.metrics.noise_detection import NoiseDetectionReport
-from dataval.metrics.stability import RankStability, ValueDistribution, value_distribution
+from dataval.metrics.stability import ValueDistribution, value_distribution
 
 __all__ = ["Comparison", "MethodResult", "Outcome", "check_folder"]
 
@@ -40,72 +38,7 @@ _RANDOM = "random order"
 _OUTCOMES = "outcomes of other seeds"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Outcome(_Frozen):
-    """What one method gave for one seed.
-
-    Attributes
-    ----------
-    seed : int
-    error : str or None
-        Why there are no values.
-    seconds : float or None
-        Time to value all samples, given the trained run; None for values that were passed in.
-    training_seconds : float or None
-        Time to train the run, which all methods of the same learner share; None where none was trained.
-    peak_memory : int or None
-        Bytes by which resident memory rose meanwhile; None where it can't be known.
-    noise : NoiseDetectionReport or None
-    fidelity : LinearDatamodelingScore or None
-    agreement : LeaveOneOutAgreement or None
-        What the values were judged by; None where there was nothing to judge them by, or no values.
-    fidelity_other_seeds : float or None
-        The mean score of the values against the trainings with the other seeds, with ``across_seeds=True``.
-    fidelity_averaged : float or None
-        The score of the mean of the other seeds' values against this seed's training, likewise.
-    outcome_correlation : float or None
-        How far outcomes of removing the same subsets agree between two seeds; the same for all.
-    """
-
-    seed: int
-    error: str | None = None
-    seconds: float | None = None
-    training_seconds: float | None = None
-    peak_memory: int | None = None
-    noise: NoiseDetectionReport | None = None
-    fidelity: LinearDatamodelingScore | None = None
-    agreement: LeaveOneOutAgreement | None = None
-    fidelity_other_seeds: float | None = None
-    fidelity_averaged: float | None = None
-    outcome_correlation: float | None = None
-
-
-class MethodResult(_Frozen):
-    """What one method gave.
-
-    Attributes
-    ----------
-    name : str
-    outcomes : tuple of Outcome
-        One a seed.
-    stability : RankStability or None
-        How far the seeds agree; None for fewer than two.
-    """
-
-    name: str
-    outcomes: tuple[Outcome, ...]
-    stability: RankStability | None = None
-
-    @property
-    def errors(self) -> tuple[str, ...]:
-        """The errors of all seeds, each once."""
-        return tuple(dict.fromkeys(outcome.error for outcome in self.outcomes if outcome.error))
-
-
-class _Record(_Frozen):
+class _Record(Record):
     seeds: tuple[int, ...]
     methods: tuple[MethodResult, ...]
     problems: tuple[str, ...]
@@ -191,18 +124,47 @@ class Comparison:
         return value_distribution(rows[~np.isnan(rows).all(axis=1)], quantiles=quantiles)
 
     def table(self) -> Any:
-        """Return `rows` as a pandas DataFrame, or as aligned text where pandas is not installed."""
+        """Return `rows` as a pandas DataFrame, or as aligned text where pandas is not installed.
+
+        Columns that hold nothing are left out.
+        """
         if importlib.util.find_spec("pandas") is None:
             return str(self)
         import pandas as pd
 
-        return pd.DataFrame(self.rows()).set_index("method")
+        rows = self.rows()
+        used = [name for name, known in _known(rows).items() if known]
+        return pd.DataFrame(rows)[used].set_index("method")
+
+    def to_markdown(self) -> str:
+        """Return the table that is printed, mean ± standard deviation over the seeds, in Markdown."""
+        return as_markdown(self._lines())
+
+    def to_latex(self) -> str:
+        r"""Return the same as a ``tabular`` in LaTeX; it needs ``\usepackage{booktabs}``."""
+        return as_latex(self._lines())
+
+    def to_csv(self) -> str:
+        """Return `rows` as comma-separated values, unrounded, without columns that hold nothing."""
+        rows = self.rows()
+        used = [name for name, known in _known(rows).items() if known]
+        cells = [["" if row.get(name) is None else str(row[name]) for name in used] for row in rows]
+        return as_csv([used, *cells])
 
     def __str__(self) -> str:
-        rows, used = self.rows(), self.metrics()
-        lines = [["", *used], *([row["method"], *(_cell(row, name) for name in used)] for row in rows)]
         notes = [f"{method.name} failed: {error}" for method in self.methods for error in method.errors]
-        return "\n".join([*_aligned(lines), *notes, *self.problems])
+        return "\n".join([aligned(self._lines()), *notes, *self.problems])
+
+    def __repr__(self) -> str:
+        names = described([method.name for method in self.methods])
+        return f"Comparison(methods={names}, seeds={list(self.seeds)})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._lines())
+
+    def _lines(self) -> list[list[str]]:
+        used = self.metrics()
+        return [["", *used], *([row["method"], *(_cell(row, name) for name in used)] for row in self.rows())]
 
     def save(self, folder: str | Path) -> Path:
         """Write the comparison into a folder: ``comparison.json`` and a file of values, ``.npz``, no pickle.
@@ -355,18 +317,15 @@ def _mean_and_spread(name: str, found: list[float], *, several: bool) -> dict[st
     return row
 
 
+def _known(rows: list[dict[str, Any]]) -> dict[str, bool]:
+    """Return for each column whether a row has something in it, in the order of the columns."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: any(row.get(name) is not None for row in rows) for name in names}
+
+
 def _cell(row: dict[str, Any], name: str) -> str:
     value, spread = row.get(name), row.get(f"{name} sd")
     if value is None:
         return "-"
     text = f"{value:{_FORMATS[name]}}"
     return text if spread is None else f"{text} ± {spread:{_FORMATS[name]}}"
-
-
-def _aligned(lines: list[list[str]]) -> list[str]:
-    """Lay cells out in columns: the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]

@@ -261,6 +261,26 @@ def test_text_is_aligned_and_what_pandas_is_replaced_by(zoo, samples, monkeypatc
     assert result.table() == str(result)
 
 
+def test_forms_for_papers_and_pages(zoo, samples):
+    result = dv.compare(
+        {"a_b & <c>|": dv.MeanLoss(make_learner(zoo))}, *samples, is_noisy=IS_NOISY, seeds=[0, 1]
+    )
+    assert repr(result) == "Comparison(methods=['a_b & <c>|'], seeds=[0, 1])"
+    n_columns = len(result.metrics()) + 1
+    markdown = result.to_markdown().splitlines()
+    assert markdown[2].startswith(r"| a_b & <c>\| |")
+    assert markdown[1].count("---") == n_columns
+    latex = result.to_latex().splitlines()
+    assert latex[0] == r"\begin{tabular}{l" + "r" * (n_columns - 1) + "}"
+    assert latex[4].startswith(r"a\_b \& <c>| & ")
+    assert latex[4].count(r"$\pm$") == str(result).splitlines()[1].count("±")
+    assert "<th>a_b &amp; &lt;c&gt;|</th>" in result._repr_html_()
+    names, cells = (line.split(",") for line in result.to_csv().splitlines()[:2])
+    assert float(cells[names.index("AUROC")]) == result.rows()[0]["AUROC"]
+    assert "error" not in names
+    assert "error" not in result.table().columns
+
+
 def test_saved_and_loaded(zoo, samples, tmp_path):
     learner = make_learner(zoo)
     methods = {"broken / ü": Failing(learner)} | methods_of(learner)
