@@ -4,6 +4,7 @@ from dataval.evaluation.approximation import ApproximationError, approximation_e
 from dataval.evaluation.compare import compare
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
+from dataval.evaluation.smoothness import Smoothness, smoothness
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
 from dataval.metrics.fidelity import LinearDatamodelingScore, SubsetTruth, linear_datamodeling_score
 from dataval.metrics.noise_detection import (
@@ -16,6 +17,7 @@ from dataval.metrics.ranking import detection_curve
 from dataval.metrics.stability import RankStability, rank_stability
 from dataval.metrics.statistics import Interval
 from dataval.retraining.subsets import retrain_subsets
+from dataval.training.stability import RunStability
 
 __all__ = [
     "ApproximationError",
@@ -30,6 +32,8 @@ __all__ = [
     "Outcome",
     "RankStability",
     "RemovalCurve",
+    "RunStability",
+    "Smoothness",
     "SubsetTruth",
     "addition_curve",
     "approximation_error",
@@ -41,4 +45,5 @@ __all__ = [
     "rank_stability",
     "removal_curve",
     "retrain_subsets",
+    "smoothness",
 ]

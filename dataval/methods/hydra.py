@@ -15,12 +15,12 @@ from dataval.backend.layers import Blocks, compact
 from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
-from dataval.errors import ChaoticTrainingWarning
 from dataval.memory_plan import MemoryPlan, Need
 from dataval.methods.groups import Groups
 from dataval.methods.of_run import RunValuator
 from dataval.methods.sketch import ProbeKind, Sketch, check_directions, check_projection, make_probes
 from dataval.methods.unfinished import Unfinished
+from dataval.methods.unstable import warn_unstable
 from dataval.objectives.utility import SampleObjectives
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
@@ -29,14 +29,15 @@ from dataval.training.memory import activation_need, replayed_states_need
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
+from dataval.training.stability import run_stability
 from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
 from dataval.training.token_sweep import token_values
 
 __all__ = ["HyDRA"]
 
-_CHAOS = 1e3
 _ATTRIBUTE_BYTES = 2**28
 _COPIES = 4  # of a cotangent, while it is pulled back
+_CALLERS = 5  # frames from a warning up to the caller of `score` or `attribute`
 _PASSES = 3  # that keep a batch's activations, where the Hessian is followed
 
 
@@ -96,9 +97,11 @@ class HyDRA(RunValuator):
     diagnostics_ : dict
         ``"cotangent_norm"``: norm of the parameters' cotangent before every update and after the last, shape
         ``(T + 1,)`` (after `attribute`: the largest over the samples). ``"growth"``: its maximum relative to
-        the last entry, where the sweep starts. With a `projection`, these are of the probes, and a question
-        adds ``"standard_error"`` of every value (random probes), or ``"captured"``, the share of a gradient's
-        squared norm that lies in the span, shape ``(1,)`` or ``(n_val,)``.
+        the last entry, where the sweep starts. ``"stability"`` (``hessian=True``): what the run tells of how
+        smooth training was, a `RunStability` with the ``risks`` that it names. With a `projection`, these are
+        of the probes, and a question adds ``"standard_error"`` of every value (random probes), or
+        ``"captured"``, the share of a gradient's squared norm that lies in the span, shape ``(1,)`` or
+        ``(n_val,)``.
 
     References
     ----------
@@ -219,7 +222,7 @@ class HyDRA(RunValuator):
                 )
                 for chunk in self._chunks(replay, len(probes))
             ]
-        self._report_all(results)
+        self._report_all(results, replay)
         return Sketch(probes, np.concatenate([result.values for result in results]), self.diagnostics_)
 
     def _from_sketch(self, replay: Replay, gradients: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
@@ -233,7 +236,7 @@ class HyDRA(RunValuator):
         with self._unfinished.going_on(partial(self._asked, replay, validation, "score")) as parts:
             objective = self._objective(replay, validation)
             result = self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
-        self._report(result)
+        self._report(result, replay)
         return result.values
 
     def _attribute(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
@@ -269,7 +272,7 @@ class HyDRA(RunValuator):
                 )
                 for chunk in self._chunks(replay, n)
             ]
-        self._report_all(results)
+        self._report_all(results, replay)
         return np.concatenate([result.values for result in results])
 
     def _asked(self, replay: Replay, validation: Samples, *what: Hashable) -> Hashable:
@@ -316,9 +319,10 @@ class HyDRA(RunValuator):
         for start in range(0, n, size):
             yield np.arange(start, min(n, start + size))
 
-    def _report_all(self, results: list[SweepResult]) -> None:
+    def _report_all(self, results: list[SweepResult], replay: Replay) -> None:
         norms = np.max([result.cotangent_norm for result in results], axis=0)
-        self._report(SweepResult(results[0].values, norms, max(result.stopped_at for result in results)))
+        last = max(result.stopped_at for result in results)
+        self._report(SweepResult(results[0].values, norms, last), replay)
 
     def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
         is_swept = self.projection is None
@@ -336,25 +340,15 @@ class HyDRA(RunValuator):
             Need(f"the cotangents of {n} questions", cotangents, cure),
         ]
 
-    def _report(self, result: SweepResult) -> None:
+    def _report(self, result: SweepResult, replay: Replay) -> None:
         norms = result.cotangent_norm
         growth = float(np.nanmax(norms / norms[-1])) if 0 < norms[-1] < np.inf else 0.0
         growth = np.inf if result.stopped_at >= 0 else growth
         self.diagnostics_ = {"cotangent_norm": norms, "growth": growth}
-        if result.stopped_at >= 0:
-            self._warn(f"overflowed at update {result.stopped_at}, so the values are NaN")
-        elif growth > _CHAOS:
-            self._warn(f"grew by a factor of {growth:.1e}")
-
-    def _warn(self, what: str) -> None:
-        help_ = "; for finding wrong labels use hessian=False" if self.hessian else ""
-        warnings.warn(
-            f"the cotangent {what} over the backward sweep: training is chaotic here, and no derivative "
-            "predicts what retraining would do. A smaller learning rate, smooth activations (GELU), average "
-            f"pooling or larger batches help{help_}. verify() shows how far the values can be trusted",
-            ChaoticTrainingWarning,
-            stacklevel=5,
-        )
+        stability = run_stability(replay, growth)
+        if self.hessian:
+            self.diagnostics_["stability"] = stability
+        warn_unstable(stability, result.stopped_at, exact=self.hessian, callers=_CALLERS)
 
 
 def _gradients(
