@@ -7,18 +7,18 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["Sign", "probability_of"]
+__all__ = ["COEFFICIENTS", "FEATURES", "Sign", "probability_of"]
 
 Sign = Literal["metasmoothness", "displacement", "agreement"]
 
-_FEATURES: dict[Sign, Callable[[float], float]] = {
+FEATURES: dict[Sign, Callable[[float], float]] = {
     "metasmoothness": lambda share: float(np.log(np.clip(1 - share, 1e-3, 1))),
     "displacement": lambda moved: float(np.log(np.clip(moved, 1e-5, 10))),
     "agreement": lambda r: float(np.log(np.clip(1 - r, 1e-4, 2))),
 }
 """Each grows with chaos."""
 
-_COEFFICIENTS: dict[Sign, tuple[float, float]] = {
+COEFFICIENTS: dict[Sign, tuple[float, float]] = {
     "metasmoothness": (-8.0, -4.0),
     "displacement": (-8.0, -2.0),
     "agreement": (-5.0, -2.0),
@@ -28,5 +28,5 @@ _COEFFICIENTS: dict[Sign, tuple[float, float]] = {
 
 def probability_of(signs: Mapping[Sign, float]) -> float | None:
     """Return the probability of a score of at least 0.9 at 1 % removed, by the mean log-odds of the signs."""
-    odds = [_COEFFICIENTS[name][0] + _COEFFICIENTS[name][1] * _FEATURES[name](x) for name, x in signs.items()]
+    odds = [COEFFICIENTS[name][0] + COEFFICIENTS[name][1] * FEATURES[name](x) for name, x in signs.items()]
     return float(1 / (1 + np.exp(-np.mean(odds)))) if odds else None

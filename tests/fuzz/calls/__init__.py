@@ -24,6 +24,8 @@ EXEMPT = {
     "Outcome",
     "RankStability",
     "RemovalCurve",
+    "RunStability",
+    "Smoothness",
     "TrainingInterrupted",
     "TrainingRun",
     "NoisyFeatures",

@@ -170,7 +170,7 @@ EVALUATION = {
             "learner": v.NO_LEARNER,
             "run": v.NO_RUN,
             "objective": v.NO_FUNCTION,
-            "parts": but(v.NO_NAME, "None") | {"None": None, "unknown": ["masks"]},
+            "parts": v.NO_NAME | {"None": None, "unknown": ["masks"]},
             "step": v.NO_NUMBER | {"zero": 0, "too large": 0.5},
             "fraction": v.NO_SHARE | {"zero": 0, "one": 1},
             "seed": v.NO_WHOLE,
