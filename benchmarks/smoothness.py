@@ -77,7 +77,7 @@ class Setting:
         )
 
 
-RECIPE = {"momentum": 0.5, "schedule": "cosine"}
+RECIPE: dict[str, Any] = {"momentum": 0.5, "schedule": "cosine"}
 SETTINGS = (
     Setting("lenet", 0.05, activation="relu"),
     Setting("lenet", 0.04, **RECIPE),

@@ -129,6 +129,7 @@ def test_weights_of_zero_stay_out(zoo, validation):
     assert found.displacement == pytest.approx(moved, rel=1e-12)
 
 
+@pytest.mark.slow_on_tensorflow
 def test_a_linear_model_is_smooth_and_a_wild_one_is_not(zoo):
     samples, validation = make_samples("mlp", 60), make_samples("mlp", 30, seed=2)
     calm = make_learner(zoo, "softmax_regression", optimizer=dv.SGD(learning_rate=0.02), batch_size=20)

@@ -100,6 +100,7 @@ def test_chaos_is_growth_beyond_measure():
     assert again.growth == float("inf")
 
 
+@pytest.mark.slow_on_tensorflow
 def test_exact_hydra_reports_it(zoo):
     learner, samples, run = trained(zoo)
     exact, free = (
