@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dataval.methods.area_under_margin import AreaUnderMargin
     from dataval.methods.base import DataValuator
     from dataval.methods.bm25 import BM25
+    from dataval.methods.cs_shapley import CSShapley
+    from dataval.methods.data_oob import DataOOB
     from dataval.methods.el2n import EL2N
     from dataval.methods.forgetting_events import ForgettingEvents
     from dataval.methods.grad_dot import GradCos, GradDot
@@ -32,10 +34,14 @@ if TYPE_CHECKING:
     from dataval.methods.hydra import HyDRA
     from dataval.methods.influence import InfluenceFunction
     from dataval.methods.input_similarity import InputSimilarity
+    from dataval.methods.knn_shapley import KNNShapley
+    from dataval.methods.lava import LAVA
     from dataval.methods.leave_one_out import LeaveOneOut
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
     from dataval.methods.random_values import RandomValues
+    from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
+    from dataval.methods.tknn_shapley import TKNNShapley
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
     from dataval.training.checkpoints import Checkpoints
@@ -55,22 +61,29 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AME",
     "BM25",
     "EKFAC",
     "EL2N",
     "KFAC",
+    "LAVA",
     "SGD",
     "TRAK",
     "Adagrad",
     "Adam",
     "AdamW",
     "AreaUnderMargin",
+    "BetaShapley",
     "BinaryCrossEntropy",
+    "CSShapley",
     "ChaoticTrainingWarning",
     "Checkpoints",
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
+    "DataBanzhaf",
+    "DataOOB",
+    "DataShapley",
     "DataValuator",
     "ExplicitSchedule",
     "ExponentialSchedule",
@@ -81,7 +94,9 @@ __all__ = [
     "HyDRA",
     "InfluenceFunction",
     "InputSimilarity",
+    "KNNShapley",
     "Learner",
+    "LeastCore",
     "LeaveOneOut",
     "LinearSchedule",
     "Lion",
@@ -95,6 +110,7 @@ __all__ = [
     "RMSprop",
     "RandomValues",
     "StepSchedule",
+    "TKNNShapley",
     "TokenCrossEntropy",
     "TracIn",
     "Training",
@@ -115,10 +131,19 @@ _HOMES = {
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
+        "AME",
         "BM25",
         "EL2N",
+        "LAVA",
+        "CSShapley",
+        "DataOOB",
         "TRAK",
+        "KNNShapley",
+        "TKNNShapley",
         "AreaUnderMargin",
+        "BetaShapley",
+        "DataBanzhaf",
+        "DataShapley",
         "DataValuator",
         "ForgettingEvents",
         "GraNd",
@@ -127,6 +152,7 @@ _HOMES = {
         "HyDRA",
         "InfluenceFunction",
         "InputSimilarity",
+        "LeastCore",
         "LeaveOneOut",
         "LoGra",
         "MeanLoss",

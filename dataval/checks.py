@@ -176,8 +176,10 @@ def seed_list(seeds: Any, name: str = "seeds") -> tuple[int, ...]:
     return numbers
 
 
-def process_count(name: str, value: Any) -> int:
+def process_count(name: str, value: Any) -> int | None:
     """Return a number of processes for joblib: from 1, or negative to count from the number of cores.
+
+    None leaves it to `joblib.parallel_config`, and is 1 where that says nothing.
 
     Raises
     ------
@@ -186,6 +188,8 @@ def process_count(name: str, value: Any) -> int:
     ValueError
         If it is 0.
     """
+    if value is None:
+        return None
     number = whole_number(name, value)
     if number == 0:
         raise ValueError(f"{name} must be a number of processes, or -1 for as many as there are cores, got 0")

@@ -32,6 +32,8 @@ __all__ = [
     "TrainingInterrupted",
     "UnknownIdentityError",
     "UnusedParameterWarning",
+    "WorkerLostError",
+    "WorkerLostWarning",
 ]
 
 from typing import Any
@@ -92,6 +94,10 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 class UnknownIdentityError(TypeError):
     """A function holds a state that can't be read, so results kept for it can't be told from another's."""
+
+
+class WorkerLostError(RuntimeError):
+    """Processes that trained were lost again and again, most often for want of memory."""
 
 
 class SolverDivergedError(RuntimeError):
@@ -158,3 +164,7 @@ class IgnoredSettingWarning(UserWarning):
 
 class ProbabilityOutputsWarning(UserWarning):
     """A model returns probabilities, but its loss takes logits: the softmax or sigmoid is applied twice."""
+
+
+class WorkerLostWarning(UserWarning):
+    """A process that trained was lost, killed for its memory or with its machine; what it had is done again."""

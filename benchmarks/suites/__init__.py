@@ -33,6 +33,7 @@ SUITES = (
     "smoothness",
     "methods",
     "noise",
+    "neighbours",
     "detection",
     "cleaning",
     "language_model",

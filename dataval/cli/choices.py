@@ -36,6 +36,9 @@ MethodName = Literal[
     "el2n",
     "grand",
     "mean-loss",
+    "knn-shapley",
+    "lava",
+    "data-oob",
     "random",
 ]
 

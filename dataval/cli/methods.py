@@ -24,6 +24,9 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "el2n": ("EL2N", {}),
     "grand": ("GraNd", {}),
     "mean-loss": ("MeanLoss", {}),
+    "knn-shapley": ("KNNShapley", {}),
+    "lava": ("LAVA", {}),
+    "data-oob": ("DataOOB", {"learner": None}),
     "random": ("RandomValues", {}),
 }
 
@@ -44,4 +47,4 @@ def make_methods(names: tuple[str, ...], learner: Learner) -> dict[str, Any]:
 
 
 def _made(kind: str, options: dict[str, Any], learner: Learner) -> Any:
-    return getattr(dataval.methods, kind)(learner, **options)
+    return getattr(dataval.methods, kind)(**{"learner": learner} | options)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["content_key", "is_mapped", "release", "take_rows"]
+__all__ = ["content_key", "is_mapped", "map_place", "open_place", "release", "take_rows"]
 
 _SHARED_MODES = {"r", "r+", "w+"}  # pages of a private map ("c") hold what was written: those are never dropped
 _KEPT_BYTES = 2**26  # a map that is smaller stays where it is
@@ -55,9 +55,45 @@ def content_key(array: NDArray[Any]) -> Hashable | None:
         stat = Path(found.filename).stat()
     except OSError:
         return None
-    place = array.__array_interface__["data"][0] - found.__array_interface__["data"][0] + found.offset
     file = str(found.filename), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-    return (*file, place, array.shape, array.strides, array.dtype.str)
+    return (*file, _offset(array, found), array.shape, array.strides, array.dtype.str)
+
+
+def map_place(array: NDArray[Any]) -> tuple[Any, ...] | None:
+    """Return what `open_place` makes a view of a map again from; None where that would not be the same values.
+
+    A map that is written to in memory alone ("c") holds what its file doesn't.
+    """
+    found = _map_of(array)
+    if found is None or found.filename is None or found.mode not in _SHARED_MODES or min(array.strides) < 0:
+        return None
+    return str(found.filename), _offset(array, found), array.shape, array.strides, array.dtype
+
+
+def open_place(
+    filename: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Open a view of a map, to be read only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there.
+    """
+    if not Path(filename).exists():
+        raise FileNotFoundError(
+            f"samples lie in the file {filename}, which is not there: put it on a disk that every worker sees, "
+            "under the same name"
+        )
+    n_bytes = sum((n - 1) * step for n, step in zip(shape, strides, strict=True)) + dtype.itemsize
+    opened = np.memmap(filename, mode="r", offset=offset, shape=(n_bytes,), dtype=np.uint8)
+    return np.ndarray(shape, dtype, opened, 0, strides)
+
+
+def _offset(array: NDArray[Any], found: np.memmap[Any, Any]) -> int:
+    """Return the place in a map's file at which a view of it begins."""
+    address: int = array.__array_interface__["data"][0]
+    return address - int(found.__array_interface__["data"][0]) + found.offset
 
 
 def _is_large_map(array: Any) -> bool:

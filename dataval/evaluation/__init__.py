@@ -3,6 +3,7 @@
 from dataval.evaluation.approximation import ApproximationError, approximation_error
 from dataval.evaluation.compare import compare
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
+from dataval.evaluation.learning_curve import LearningCurve, learning_curve
 from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
 from dataval.evaluation.smoothness import Smoothness, smoothness
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
@@ -23,6 +24,7 @@ __all__ = [
     "ApproximationError",
     "Comparison",
     "Interval",
+    "LearningCurve",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",
@@ -39,6 +41,7 @@ __all__ = [
     "approximation_error",
     "compare",
     "detection_curve",
+    "learning_curve",
     "leave_one_out_agreement",
     "linear_datamodeling_score",
     "noise_detection",

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dataval.checks import described, seed_list, whole_number
-from dataval.methods.of_data import DataOnlyValuator
 from dataval.metrics.fidelity import SubsetTruth
 from dataval.metrics.statistics import check_values
 from dataval.training.config import Training
@@ -39,7 +38,7 @@ def check_methods(methods: Mapping[str, DataValuator | npt.ArrayLike]) -> dict[s
         if isinstance(method, type):
             raise TypeError(f"{name}: pass a method, {method.__name__}(learner), not its class")
         learner = getattr(method, "learner", None)
-        needs_none = learner is None and isinstance(method, DataOnlyValuator)
+        needs_none = learner is None and not getattr(method, "needs_learner", True)
         if is_method and not isinstance(learner, Learner) and not needs_none:
             raise TypeError(f"{name}: a method must have a dataval.Learner as its learner, {method!r} has none")
         chosen[name] = method if is_method else _as_values(name, method)

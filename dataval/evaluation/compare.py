@@ -57,7 +57,7 @@ def compare(
     seeds: Sequence[int] | None = None,
     fraction: float = 0.01,
     n_bootstrap: int = 1000,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     folder: str | Path | None = None,
     progress: bool | None = None,
 ) -> Comparison:
@@ -97,8 +97,9 @@ def compare(
         Share of the samples that each of the K subsets removes.
     n_bootstrap : int, default 1000
         Resamples behind the intervals of noise detection.
-    n_jobs : int, default 1
-        Processes that retrain for the ground truth.
+    n_jobs : int, optional
+        Processes that retrain for the ground truth; by default one, or what `joblib.parallel_config` says, such
+        as all workers of a Dask cluster.
     folder : path, optional
         Where finished retrainings of the ground truth are kept and looked up.
     progress : bool, optional

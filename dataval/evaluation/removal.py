@@ -130,7 +130,7 @@ def removal_curve(
     utility: UtilityLike = "accuracy",
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     confidence: float = 0.95,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     folder: str | Path | None = None,
 ) -> RemovalCurve:
     """Train again and again without a growing share of the samples, in the order of their values.
@@ -160,8 +160,9 @@ def removal_curve(
         Training seeds, which also draw the random orders; ``[3]`` for the one seed 3.
     confidence : float, default 0.95
         Level of the intervals over the seeds.
-    n_jobs : int, default 1
-        Processes that train in parallel.
+    n_jobs : int, optional
+        Processes that train in parallel; by default one, or what `joblib.parallel_config` says, such as all
+        workers of a Dask cluster.
     folder : path, optional
         Where finished trainings are kept and looked up.
 
@@ -221,7 +222,7 @@ def addition_curve(
     utility: UtilityLike = "accuracy",
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     confidence: float = 0.95,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     folder: str | Path | None = None,
 ) -> RemovalCurve:
     """Train again and again on nothing but a growing share of the samples, in the order of their values.
@@ -307,7 +308,7 @@ def _train_again(
     utility: UtilityLike,
     seeds: Sequence[int],
     confidence: float,
-    n_jobs: int,
+    n_jobs: int | None,
     folder: str | Path | None,
 ) -> RemovalCurve:
     """Train under every seed without, or only on, growing shares of the samples."""

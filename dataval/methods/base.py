@@ -36,8 +36,8 @@ class DataValuator(BaseEstimator, ABC):
 
     A method asks its question of one source: of a recorded run (`RunValuator`), of states of the parameters
     (`StateValuator`), of the samples alone (`DataOnlyValuator`), or of what can be trained again
-    (`LeaveOneOut`). Subclasses of these implement `_score`, and `_attribute` where values of single validation
-    samples exist.
+    (`RetrainingValuator`). Subclasses of these implement `_score`, and `_attribute` where values of single
+    validation samples exist.
 
     Attributes
     ----------
@@ -49,6 +49,9 @@ class DataValuator(BaseEstimator, ABC):
 
     needs: ClassVar[str]
     """What the method asks its question of, as messages name it."""
+
+    needs_learner: ClassVar[bool] = True
+    """Whether it can't do without a learner."""
 
     learner: Any
 
@@ -203,7 +206,7 @@ class DataValuator(BaseEstimator, ABC):
         fraction: float = 0.01,
         values: NDArray[np.float64] | None = None,
         seed: int = 0,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> LinearDatamodelingScore:
@@ -225,8 +228,9 @@ class DataValuator(BaseEstimator, ABC):
             Values to judge; ``score(X, y)`` by default.
         seed : int, default 0
             Draws the subsets and the bootstrap.
-        n_jobs : int, default 1
-            Processes that retrain in parallel (joblib). Doesn't change the result.
+        n_jobs : int, optional
+            Processes that retrain in parallel, -1 for as many as there are cores; by default one, or what
+            `joblib.parallel_config` says, such as all workers of a Dask cluster. Doesn't change the result.
         group_size : int, optional
             Retrainings that are done at once as one vectorised program; chosen from the model's size by
             default, and with a folder at most 16, as an interruption loses those that are under way. Doesn't
@@ -269,7 +273,13 @@ class DataValuator(BaseEstimator, ABC):
             progress=self.learner.progress,
             **options,
         )
-        return linear_datamodeling_score(judged, truth, seed=seed)
+        found = linear_datamodeling_score(judged, truth, seed=seed)
+        if values is None:
+            self._advise(found)
+        return found
+
+    def _advise(self, found: LinearDatamodelingScore) -> None:
+        """Say what to do about a score of the method's own values, where something helps."""
 
     @abstractmethod
     def _score(self, source: Any, validation: Samples) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,20 +17,27 @@ from dataval.backend.registry import framework_settings
 from dataval.checks import flag, whole_number
 from dataval.data import Samples
 from dataval.memory_plan import MemoryPlan, Need
+from dataval.methods.average import Average
+from dataval.methods.averaged_runs import average_over_runs
+from dataval.methods.averaging import advise_averaging, averaging_needs, check_averaging
+from dataval.methods.chaos import joined, report_growth
 from dataval.methods.groups import Groups
 from dataval.methods.of_run import RunValuator
+from dataval.methods.outcomes import Outcome
+from dataval.methods.removed_shares import RemovedShares
 from dataval.methods.sketch import ProbeKind, Sketch, check_directions, check_projection, make_probes
 from dataval.methods.unfinished import Unfinished
-from dataval.methods.unstable import warn_unstable
+from dataval.methods.validation_question import ValidationQuestion
+from dataval.metrics.fidelity import LinearDatamodelingScore
 from dataval.objectives.utility import SampleObjectives
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
 from dataval.training.learner import Learner
+from dataval.training.masked_runs import MaskedRuns
 from dataval.training.memory import activation_need, replayed_states_need
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
-from dataval.training.stability import run_stability
 from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
 from dataval.training.token_sweep import token_values
 
@@ -37,7 +45,6 @@ __all__ = ["HyDRA"]
 
 _ATTRIBUTE_BYTES = 2**28
 _COPIES = 4  # of a cotangent, while it is pulled back
-_CALLERS = 5  # frames from a warning up to the caller of `score` or `attribute`
 _PASSES = 3  # that keep a batch's activations, where the Hessian is followed
 
 
@@ -58,8 +65,8 @@ class HyDRA(RunValuator):
       `MeanLoss`.
 
     Where the exact values should predict retraining, ask `verify` whether they do: it is the judge, and
-    the growth of the cotangent in ``diagnostics_`` only a hint. For values at the scale of removing many
-    samples at once, or of a non-differentiable utility, retrain instead.
+    the growth of the cotangent in ``diagnostics_`` only a hint. A derivative answers for a small change: for
+    that of removing many samples give their share as `removed`. For a utility without derivatives, retrain.
 
     Parameters
     ----------
@@ -88,8 +95,24 @@ class HyDRA(RunValuator):
         value. ``"gradients"``: the leading principal directions of training samples' gradients at the final
         state, of 4 k samples; exact in their span, which holds most of a gradient for far fewer probes. What
         flows through buffers (batch normalisation's statistics) is then left out.
+    removed : float, "uniform" or sequence of float, optional
+        Average over runs in which a random share f of the weights is 0, with the same start, batches and draws:
+        :math:`-\mathbb E_S\,\mathrm dF/\mathrm dw_j` at :math:`w_i [i\notin S]`, true at the scale of removing
+        that share. 1/2 is like Banzhaf's value; ``"uniform"``, shares from 0 to 1 alike, like Shapley's; a
+        sequence is taken in turn. It costs as many trainings and sweeps as there are runs.
+    n_runs : int, default 4
+        The most such runs. More go on from fewer: masks are the same, and drawn without replacement.
+    include_plain : bool, optional
+        Take the mean of the average and of the run's own values, which is true at both scales; by default where
+        all shares are below 1/2.
+    tolerance : float, optional
+        Stop from 4 runs on when ``"relative_error"`` is as small; 0.1 is a tenth of the values' spread.
+    n_jobs : int, optional
+        Processes that train and sweep, as for `LeaveOneOut`. Doesn't change values.
+    folder : path, optional
+        Where answers of single runs are kept, so that an interrupted call goes on where it stopped.
     seed : int, default 0
-        Draws the probes.
+        Draws probes and masks.
 
     Attributes
     ----------
@@ -97,11 +120,15 @@ class HyDRA(RunValuator):
     diagnostics_ : dict
         ``"cotangent_norm"``: norm of the parameters' cotangent before every update and after the last, shape
         ``(T + 1,)`` (after `attribute`: the largest over the samples). ``"growth"``: its maximum relative to
-        the last entry, where the sweep starts. ``"stability"`` (``hessian=True``): what the run tells of how
-        smooth training was, a `RunStability` with the ``risks`` that it names. With a `projection`, these are
-        of the probes, and a question adds ``"standard_error"`` of every value (random probes), or
+        the last entry, where the sweep starts. ``"stability"`` (``hessian=True``): what the plain run tells of
+        how smooth training was, a `RunStability` with the ``risks`` that it names. With a `projection`, these
+        are of the probes, and a question adds ``"standard_error"`` of every value (random probes), or
         ``"captured"``, the share of a gradient's squared norm that lies in the span, shape ``(1,)`` or
-        ``(n_val,)``.
+        ``(n_val,)``. With `removed` they are the largest
+        of all runs, and there are ``"standard_error"`` of every value, ``"relative_error"`` (its median over
+        the values' standard deviation), ``"n_runs"`` done, ``"rank_correlation"`` of their values (mean over
+        pairs); for each run ``"share_removed"``, ``"rank_correlation_with_plain"``, and ``"actual_change"`` of
+        the objective beside ``"predicted_change"``, the sum of the removed samples' plain values.
 
     References
     ----------
@@ -113,6 +140,7 @@ class HyDRA(RunValuator):
     >>> hydra = dv.HyDRA(learner, hessian=True).fit(X, y)
     >>> values = hydra.score(X_val, y_val)
     >>> hydra.verify(X_val, y_val).score
+    >>> dv.HyDRA(learner, hessian=True, removed=0.2).fit(X, y).verify(X_val, y_val, fraction=0.2).score
     """
 
     def __init__(
@@ -124,6 +152,12 @@ class HyDRA(RunValuator):
         chunk_size: int | None = None,
         projection: int | NDArray[Any] | None = None,
         probes: ProbeKind = "random",
+        removed: RemovedShares | None = None,
+        n_runs: int = 4,
+        include_plain: bool | None = None,
+        tolerance: float | None = None,
+        n_jobs: int | None = None,
+        folder: str | Path | None = None,
         seed: int = 0,
     ) -> None:
         self.learner = learner
@@ -132,6 +166,12 @@ class HyDRA(RunValuator):
         self.chunk_size = chunk_size
         self.projection = projection
         self.probes = probes
+        self.removed = removed
+        self.n_runs = n_runs
+        self.include_plain = include_plain
+        self.tolerance = tolerance
+        self.n_jobs = n_jobs
+        self.folder = folder
         self.seed = seed
 
     @framework_settings()
@@ -141,6 +181,7 @@ class HyDRA(RunValuator):
         As `RunValuator.fit`. Ctrl-C keeps the probes that are done for the next call with the same run.
         """
         super().fit(X, y, run=run)
+        self._masked_runs = MaskedRuns(self._replay)
         if self.projection is not None:
             self._sketch = self._sketched(self._replay)
         return self
@@ -167,11 +208,13 @@ class HyDRA(RunValuator):
         Raises
         ------
         TypeError
-            If the learner's loss is no `TokenCrossEntropy`.
+            If the learner's loss is no `TokenCrossEntropy`, or with `removed`.
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
         replay, validation = self._question(X, y)
+        if self.removed is not None:
+            raise TypeError("score_tokens gives values of one run: leave removed out")
         program = replay.program
         tokens = program.backend.token_loss()
         if tokens is None:
@@ -188,6 +231,7 @@ class HyDRA(RunValuator):
         self._unfinished = Unfinished()
         check_projection(self.projection, self.probes)
         whole_number("seed", self.seed, minimum=0)
+        check_averaging(self, program.weights)
         if isinstance(self.projection, np.ndarray):
             check_directions(self.projection, program.backend.signature.n_parameters)
         if self.chunk_size is not None:
@@ -222,8 +266,9 @@ class HyDRA(RunValuator):
                 )
                 for chunk in self._chunks(replay, len(probes))
             ]
-        self._report_all(results, replay)
-        return Sketch(probes, np.concatenate([result.values for result in results]), self.diagnostics_)
+        result = joined(results)
+        self.diagnostics_ = report_growth(result, replay, hessian=self.hessian)
+        return Sketch(probes, result.values, self.diagnostics_)
 
     def _from_sketch(self, replay: Replay, gradients: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
         values, self.diagnostics_ = self._sketch.answer(replay.program.backend.arrays, gradients)
@@ -233,11 +278,7 @@ class HyDRA(RunValuator):
         if self.projection is not None:
             gradient = self._objective(replay, validation).gradient(replay.final)
             return np.asarray(self._from_sketch(replay, [gradient])[0])
-        with self._unfinished.going_on(partial(self._asked, replay, validation, "score")) as parts:
-            objective = self._objective(replay, validation)
-            result = self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
-        self._report(result, replay)
-        return result.values
+        return self._answered(replay, ValidationQuestion(validation))
 
     def _attribute(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
         if self.projection is not None:
@@ -245,39 +286,56 @@ class HyDRA(RunValuator):
             SampleObjectives(objective)  # refuses a single number
             chunks = self._chunks(replay, len(validation))
             return self._from_sketch(replay, (objective.gradients(replay.final, chunk) for chunk in chunks))
-        return self._of_each(replay, validation, None)
+        return self._answered(replay, ValidationQuestion(validation, is_of_each=True))
 
     def _attribute_groups(self, replay: Replay, validation: Samples, groups: Groups) -> NDArray[np.float64]:
         if self.projection is not None:
             return super()._attribute_groups(replay, validation, groups)
-        return self._of_each(replay, validation, groups)
+        return self._answered(replay, ValidationQuestion(validation, is_of_each=True, groups=groups))
 
-    def _of_each(self, replay: Replay, validation: Samples, groups: Groups | None) -> NDArray[np.float64]:
-        """Return what sweeps find for every validation sample, or for every group of them."""
-        n, key = (len(validation), None) if groups is None else (len(groups), groups.key())
-        asked = partial(self._asked, replay, validation, "attribute", self.chunk_size, key)
-        with self._unfinished.going_on(asked) as parts:
-            objective = self._objective(replay, validation)
-            if objective.is_scalar:
-                raise TypeError(
-                    "the objective returns a single number for all samples: attribute needs one number a sample"
-                )
-            results = [
-                self._sweep(
-                    replay,
-                    parts,
-                    int(chunk[0]),
-                    f"attributing {chunk[-1] + 1}/{n}",
-                    *_gradients(objective, groups, replay, chunk),
-                )
-                for chunk in self._chunks(replay, n)
-            ]
-        self._report_all(results, replay)
-        return np.concatenate([result.values for result in results])
+    def _answered(self, replay: Replay, question: ValidationQuestion) -> NDArray[np.float64]:
+        with self._unfinished.going_on(partial(self._asked, replay, question)) as parts:
+            found: SweepResult | Average
+            if self.removed is None:
+                found, more = self._swept(replay, question, parts), {}
+            else:
+                found = average_over_runs(self, HyDRA._outcome, self._masked_runs, replay, question, parts)
+                more = found.diagnostics()
+        self.diagnostics_ = report_growth(found, replay, hessian=self.hessian) | more
+        return found.values
 
-    def _asked(self, replay: Replay, validation: Samples, *what: Hashable) -> Hashable:
+    def _outcome(self, replay: Replay, question: ValidationQuestion, parts: dict[Any, Any]) -> Outcome:
+        """Return what one run answers."""
+        found = self._swept(replay, question, parts)
+        objective = self._objective(replay, question.validation).value(replay.final)
+        return Outcome(found.values, objective, found.cotangent_norm, np.array(found.stopped_at))
+
+    def _swept(self, replay: Replay, question: ValidationQuestion, parts: dict[Any, Any]) -> SweepResult:
+        """Return what sweeps through one run find, of which `parts` holds what is done already."""
+        objective = self._objective(replay, question.validation)
+        if not question.is_of_each:
+            return self._sweep(replay, parts, 0, "scoring", lambda: objective.gradient(replay.final))
+        if objective.is_scalar:
+            raise TypeError(
+                "the objective returns a single number for all samples: attribute needs one number a sample"
+            )
+        n = len(question)
+        results = [
+            self._sweep(
+                replay,
+                parts,
+                int(rows[0]),
+                f"attributing {rows[-1] + 1}/{n}",
+                *question.gradients(objective, replay.final, rows),
+            )
+            for rows in self._chunks(replay, n)
+        ]
+        return joined(results)
+
+    def _asked(self, replay: Replay, question: ValidationQuestion) -> Hashable:
         """Return what tells a question from others: another run, other samples, another objective."""
-        return id(replay.run), validation.fingerprint(), id(self.objective), self.hessian, *what
+        averaging = str(self.removed), self.include_plain, self.seed
+        return id(replay.run), question.key(), id(self.objective), self.hessian, self.chunk_size, *averaging
 
     def _objective(self, replay: Replay, validation: Samples) -> ValidationObjective:
         return ValidationObjective(
@@ -319,16 +377,15 @@ class HyDRA(RunValuator):
         for start in range(0, n, size):
             yield np.arange(start, min(n, start + size))
 
-    def _report_all(self, results: list[SweepResult], replay: Replay) -> None:
-        norms = np.max([result.cotangent_norm for result in results], axis=0)
-        last = max(result.stopped_at for result in results)
-        self._report(SweepResult(results[0].values, norms, last), replay)
-
     def _memory_needs(self, replay: Replay, n_questions: int) -> list[Need]:
-        is_swept = self.projection is None
-        return (
-            self._sweep_needs(replay, n_questions) if is_swept else super()._memory_needs(replay, n_questions)
-        )
+        if self.projection is not None:
+            return super()._memory_needs(replay, n_questions)
+        more = [] if self.removed is None else averaging_needs(self, replay, self._masked_runs, n_questions)
+        return [*self._sweep_needs(replay, n_questions), *more]
+
+    def _advise(self, found: LinearDatamodelingScore) -> None:
+        if self.hessian and self.removed is None and self.projection is None:
+            advise_averaging(found)
 
     def _sweep_needs(self, replay: Replay, n_questions: int) -> list[Need]:
         n = min(n_questions, max(map(len, self._chunks(replay, n_questions))))
@@ -339,23 +396,3 @@ class HyDRA(RunValuator):
             activation_need(replay.program, _PASSES if self.hessian else 1),
             Need(f"the cotangents of {n} questions", cotangents, cure),
         ]
-
-    def _report(self, result: SweepResult, replay: Replay) -> None:
-        norms = result.cotangent_norm
-        growth = float(np.nanmax(norms / norms[-1])) if 0 < norms[-1] < np.inf else 0.0
-        growth = np.inf if result.stopped_at >= 0 else growth
-        self.diagnostics_ = {"cotangent_norm": norms, "growth": growth}
-        stability = run_stability(replay, growth)
-        if self.hessian:
-            self.diagnostics_["stability"] = stability
-        warn_unstable(stability, result.stopped_at, exact=self.hessian, callers=_CALLERS)
-
-
-def _gradients(
-    objective: ValidationObjective, groups: Groups | None, replay: Replay, chunk: NDArray[np.int64]
-) -> tuple[Callable[[], tuple[Array, Array]], Callable[[], Blocks] | None]:
-    """Return what finds the gradients of some validation samples, also by layer, or of the means of groups."""
-    if groups is None:
-        found = objective.gradients, objective.layer_gradients
-        return partial(found[0], replay.final, chunk), partial(found[1], replay.final, chunk)
-    return partial(objective.mean_gradients, replay.final, [groups.members[i] for i in chunk]), None

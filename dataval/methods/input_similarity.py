@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.checks import described, flag, one_of
-from dataval.data import Data, Samples, leaves
+from dataval.data import Samples
 from dataval.errors import InvalidDataError
-from dataval.methods.similarity import SimilarityValuator, parts_of
+from dataval.methods.features import features_of, unit_rows
+from dataval.methods.similarity import SimilarityValuator
 from dataval.training.learner import Learner
 from dataval.training.run import TrainingRun
 
@@ -77,42 +78,17 @@ class InputSimilarity(SimilarityValuator):
         if self.features is not None and not callable(self.features):
             raise TypeError(f"features must be a function of the inputs, got {described(self.features)}")
         super().fit(X, y, run=run)
-        self._vectors = self._all_features(self._data)
+        self._vectors = features_of(self._data, self.features)
         return self
 
     def _similarities(self, data: Samples, validation: Samples) -> FloatArray:
-        mine, theirs = self._vectors, self._all_features(validation)
+        mine, theirs = self._vectors, features_of(validation, self.features)
         if mine.shape[1] != theirs.shape[1]:
             raise InvalidDataError(
                 f"the validation inputs X have {theirs.shape[1]} numbers a sample, the training inputs "
                 f"{mine.shape[1]}: they must be as many"
             )
         if self.metric == "cosine":
-            return _unit(theirs) @ _unit(mine).T
+            return unit_rows(theirs) @ unit_rows(mine).T
         squares = (theirs**2).sum(axis=1)[:, None] + (mine**2).sum(axis=1) - 2 * theirs @ mine.T
         return np.asarray(1 / (1 + np.sqrt(np.maximum(squares, 0))))
-
-    def _all_features(self, data: Samples) -> FloatArray:
-        return np.concatenate([self._features(part) for part in parts_of(data)])
-
-    def _features(self, data: Data) -> FloatArray:
-        n = len(data)
-        if self.features is None:
-            arrays = [array for _, array in leaves(data.inputs, "X")]
-        else:
-            arrays = [np.asarray(self.features(data.inputs))]
-            if arrays[0].shape[:1] != (n,):
-                raise InvalidDataError(f"features returned shape {arrays[0].shape} for {n} samples of X")
-        if any(array.dtype.kind not in "biuf" for array in arrays):
-            raise InvalidDataError(
-                "the inputs X are no numbers: give features, a function that makes them such"
-            )
-        found = np.concatenate([array.reshape(n, -1).astype(np.float64) for array in arrays], axis=1)
-        if not np.isfinite(found).all():
-            raise InvalidDataError("features returned numbers that are not finite")
-        return found
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(norms == 0, 1.0, norms))

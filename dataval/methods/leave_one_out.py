@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from dataval.backend import ObjectiveFunction
 from dataval.backend.registry import framework_settings
-from dataval.checks import described, folder_path, one_of, process_count, seed_list, whole_number, whole_numbers
-from dataval.methods.base import DataValuator
-from dataval.methods.groups import Groups
-from dataval.methods.matching import as_validation
-from dataval.methods.of_run import record
-from dataval.objectives.utility import check_utility
-from dataval.objectives.validation import check_objective
-from dataval.retraining.again import Retraining, RetrainingOptions, Utilities
-from dataval.retraining.estimators import EstimatorRetraining, is_estimator
-from dataval.retraining.learners import LearnerRetraining, check_learner_removals
+from dataval.checks import whole_numbers
+from dataval.methods.of_retraining import RetrainingValuator
+from dataval.retraining.again import Mask, Retraining, Utilities
 from dataval.training.learner import Learner
-from dataval.training.program import Program
-from dataval.training.replay import Replay
-from dataval.training.run import TrainingRun
 
 __all__ = ["LeaveOneOut"]
 
 FloatArray = NDArray[np.float64]
 
 
-class LeaveOneOut(DataValuator):
+class LeaveOneOut(RetrainingValuator):
     r"""The truth that other methods estimate: train without the sample and see.
 
     .. math:: \mathrm{value}_j = F(\theta_T(w \text{ with } w_j = 0)) - F(\theta_T(w))
@@ -67,8 +56,9 @@ class LeaveOneOut(DataValuator):
         loss is the log loss of its probabilities, or the mean squared error.
     objective : callable, optional
         What ``"loss"`` averages, as for `HyDRA`; the learner's loss by default. Not for estimators.
-    n_jobs : int, default 1
-        Processes that train in parallel (joblib); -1 for as many as there are cores.
+    n_jobs : int, optional
+        Processes that train in parallel, -1 for as many as there are cores; by default one, or what
+        `joblib.parallel_config` says, such as all workers of a Dask cluster.
     group_size : int, optional
         Runs that are trained at once; from a memory budget by default, and with a folder at most 16, as an
         interruption loses those that are under way. Changes values by rounding only. Not for estimators.
@@ -89,8 +79,6 @@ class LeaveOneOut(DataValuator):
     >>> truth.score(X_val, y_val)[:100]
     """
 
-    needs: ClassVar[str] = "what can be trained again without some of its samples"
-
     def __init__(
         self,
         learner: Learner | Any,
@@ -100,7 +88,7 @@ class LeaveOneOut(DataValuator):
         mode: Literal["weight", "removal"] = "weight",
         utility: str | Callable[..., float] = "loss",
         objective: ObjectiveFunction | None = None,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
     ) -> None:
@@ -113,38 +101,6 @@ class LeaveOneOut(DataValuator):
         self.n_jobs = n_jobs
         self.group_size = group_size
         self.folder = folder
-
-    @framework_settings()
-    def fit(self, X: Any, y: Any = None, *, run: TrainingRun | None = None) -> Self:
-        """Train the learner and record the run, or adopt a run; an estimator is only checked.
-
-        Parameters
-        ----------
-        X, y
-            Training inputs and targets; for an estimator whatever it takes (arrays, data frames, sparse
-            matrices, lists).
-        run : TrainingRun, optional
-            As for `DataValuator.fit`; not for estimators.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        InvalidDataError, InvalidModelError, RunMismatchError
-            As `DataValuator.fit`; before any training.
-        IndexError
-            If there is no such sample as one of `indices`.
-        TypeError, ValueError
-            If an option makes no sense, or none for an estimator.
-        """
-        self._options()
-        self._retraining = (
-            self._of_estimator(X, y, run) if is_estimator(self.learner) else self._of_run(X, y, run)
-        )
-        self.run_ = None if is_estimator(self.learner) else self._retraining.replay().run
-        return self
 
     @framework_settings()
     def self_scores(self) -> FloatArray:
@@ -168,58 +124,16 @@ class LeaveOneOut(DataValuator):
         values = np.diagonal(own[:, 1:], axis1=1, axis2=2) - own[:, 0]
         return _spread(values.mean(axis=0), left_out, len(data))
 
-    def _of_estimator(self, X: Any, y: Any, run: TrainingRun | None) -> Retraining:
-        if run is not None:
-            raise TypeError("an estimator of scikit-learn has no recorded run: leave run out")
-        retraining = EstimatorRetraining(self.learner, X, y)
-        retraining.check(self._removed(retraining.n_samples), self._options())
-        return retraining
-
-    def _of_run(self, X: Any, y: Any, run: TrainingRun | None) -> Retraining:
-        if not isinstance(self.learner, Learner):
-            raise TypeError(
-                f"LeaveOneOut needs a dataval.Learner, or a classifier or regressor of scikit-learn, got "
-                f"{type(self.learner).__name__}: it asks its question of {self.needs}; wrap the model in "
-                "Learner(model, loss=..., training=...)"
-            )
-        check_objective(self.objective)
-        check_utility(self.utility)
-        replay = record(self.learner, X, y, run, self._check, self._check_run)
-        return LearnerRetraining(self.learner, replay, as_validation)
-
-    def _check(self, program: Program) -> None:
-        check_learner_removals(program, self._removed(len(program.data)), self._options())
-
-    def _check_run(self, replay: Replay) -> None:
-        replay.check_updates("LeaveOneOut")
-
     def _score(self, retraining: Retraining, validation: Any) -> FloatArray:
-        found = retraining.utilities(self._removed(retraining.n_samples), validation, self._options())
+        found = retraining.utilities(self._removals(retraining.n_samples), validation, self._options())
         return self._values(found, self._left_out(retraining.n_samples), retraining.n_samples)
 
     def _attribute(self, retraining: Retraining, validation: Any) -> FloatArray:
-        retraining.replay()  # an estimator has none, nor losses one by one
-        if self.utility != "loss":
-            raise TypeError(f"utility={self.utility!r} has no value for single validation samples: use score")
+        self._check_single(retraining)
         n = retraining.n_samples
-        found = retraining.single_losses(self._removed(n), validation, self._options())
+        found = retraining.single_losses(self._removals(n), validation, self._options())
         values = (found[:, 1:] - found[:, :1]).mean(axis=0).T
         return _spread(values, self._left_out(n), n)
-
-    def _groups(self, retraining: Retraining, validation: Any, groups: Any) -> Groups:
-        retraining.replay()  # an estimator has none
-        return super()._groups(retraining, validation, groups)
-
-    def _question(self, X: Any, y: Any) -> tuple[Retraining, Any]:
-        check_is_fitted(self, "run_")
-        return self._retraining, self._retraining.validation(X, y)
-
-    def _predicting(self) -> Replay:
-        return self._trained_again()
-
-    def _trained_again(self) -> Replay:
-        check_is_fitted(self, "run_")
-        return self._retraining.replay()
 
     def _values(self, utilities: Utilities, left_out: NDArray[np.int64], n: int) -> FloatArray:
         """Turn utilities ``(n_seeds, 1 + M)`` into values, and report their spread over seeds."""
@@ -233,23 +147,7 @@ class LeaveOneOut(DataValuator):
         self.diagnostics_["standard_error"] = _spread(error, left_out, n)
         return _spread(differences.mean(axis=0), left_out, n)
 
-    def _options(self) -> RetrainingOptions:
-        """Return how to train again, checked."""
-        if not isinstance(self.utility, str) and not callable(self.utility):
-            raise TypeError(f"utility must be a name or a function, got {described(self.utility)}")
-        return RetrainingOptions(
-            utility=self.utility,
-            objective=self.objective,
-            seeds=None if self.seeds is None else seed_list(self.seeds),
-            mode=one_of("mode", self.mode, ("weight", "removal")),
-            n_jobs=process_count("n_jobs", self.n_jobs),
-            group_size=None
-            if self.group_size is None
-            else whole_number("group_size", self.group_size, minimum=1),
-            folder=folder_path("folder", self.folder),
-        )
-
-    def _removed(self, n: int) -> NDArray[np.bool_]:
+    def _removals(self, n: int) -> Mask:
         return _one_by_one(self._left_out(n), n)
 
     def _left_out(self, n: int) -> NDArray[np.int64]:
@@ -262,7 +160,7 @@ class LeaveOneOut(DataValuator):
         return np.unique(given).astype(np.int64)
 
 
-def _one_by_one(left_out: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+def _one_by_one(left_out: NDArray[np.int64], n: int) -> Mask:
     """Return which samples each run is without: one each."""
     removed = np.zeros((len(left_out), n), dtype=bool)
     removed[np.arange(len(left_out)), left_out] = True

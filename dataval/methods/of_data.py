@@ -32,6 +32,7 @@ class DataOnlyValuator(DataValuator):
     """
 
     needs: ClassVar[str] = "the samples alone"
+    needs_learner: ClassVar[bool] = False
 
     learner: Learner | None
 

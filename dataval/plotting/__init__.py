@@ -7,6 +7,7 @@ from dataval.plotting.agreement import AgreementDisplay
 from dataval.plotting.comparison import ComparisonDisplay
 from dataval.plotting.explanation import ExplanationDisplay
 from dataval.plotting.gallery import SampleGalleryDisplay
+from dataval.plotting.learning_curve import LearningCurveDisplay
 from dataval.plotting.noise_detection import NoiseDetectionDisplay
 from dataval.plotting.removal_curve import RemovalCurveDisplay
 
@@ -14,6 +15,7 @@ __all__ = [
     "AgreementDisplay",
     "ComparisonDisplay",
     "ExplanationDisplay",
+    "LearningCurveDisplay",
     "NoiseDetectionDisplay",
     "RemovalCurveDisplay",
     "SampleGalleryDisplay",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dataval.backend import ObjectiveFunction
 from dataval.training.replay import Replay
 
-__all__ = ["Retraining", "RetrainingOptions", "Utilities"]
+__all__ = ["Coalitions", "Retraining", "RetrainingOptions", "Utilities"]
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -34,8 +34,8 @@ class RetrainingOptions:
         Train with each of these; None for the seed that there is.
     mode : {"weight", "removal"}
         Whether samples get weight 0 in otherwise equal batches, or are really left out.
-    n_jobs : int
-        Processes.
+    n_jobs : int or None
+        Processes; None for what `joblib.parallel_config` says.
     group_size : int or None
         Models trained at once as one program.
     folder : Path or None
@@ -46,7 +46,7 @@ class RetrainingOptions:
     objective: ObjectiveFunction | None = None
     seeds: tuple[int, ...] | None = None
     mode: Literal["weight", "removal"] = "weight"
-    n_jobs: int = 1
+    n_jobs: int | None = None
     group_size: int | None = None
     folder: Path | None = None
 
@@ -64,6 +64,28 @@ class Utilities:
 
     found: FloatArray
     greater_is_better: bool
+
+
+class Coalitions(ABC):
+    """Training on nothing but coalitions of samples, for one validation set.
+
+    Attributes
+    ----------
+    greater_is_better : bool
+    n_without_model : int
+        How many trainings so far were none: no model can be had from those samples, and an uninformed
+        prediction was judged in its place.
+    """
+
+    greater_is_better: bool
+    n_without_model: int = 0
+
+    @abstractmethod
+    def judge(self, kept: Mask) -> FloatArray:
+        """Train on each of M coalitions ``(M, N)``; judge the models, shape ``(n_seeds, M, Q)``.
+
+        Q is the number of validation samples where single losses were asked for, and else 1.
+        """
 
 
 class Retraining(ABC):
@@ -101,6 +123,27 @@ class Retraining(ABC):
 
         Raises
         ------
+        TypeError
+            If there are no losses of single samples.
+        """
+
+    @abstractmethod
+    def coalitions(self, validation: Any, options: RetrainingOptions, *, single: bool = False) -> Coalitions:
+        """Return what trains on coalitions of samples, the empty one included.
+
+        Parameters
+        ----------
+        validation
+            As `validation` returned it.
+        options : RetrainingOptions
+            How to train, and what to judge by.
+        single : bool
+            Judge by the loss of every single validation sample.
+
+        Raises
+        ------
+        InvalidDataError
+            If it can't be judged.
         TypeError
             If there are no losses of single samples.
         """

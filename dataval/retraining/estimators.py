@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.metrics import check_scoring, get_scorer_names, mean_squared_error
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 
 from dataval.checks import described
 from dataval.errors import InvalidDataError, RetrainingWarning
 from dataval.progress import progress_bar
 from dataval.retraining.again import FloatArray, Mask, Retraining, RetrainingOptions, Utilities
+from dataval.retraining.estimator_coalitions import EstimatorCoalitions, Rows, Scorer, finite, line
 from dataval.retraining.random_states import fixed, random_states
+from dataval.retraining.workers import carry_out
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
 
 __all__ = ["EstimatorRetraining", "is_estimator"]
 
-Scorer = Callable[[Any, Any, Any], float]
-
 _NAMED = 5  # samples that a warning names
-
-
-class _Samples(NamedTuple):
-    """Inputs and targets as an estimator takes them."""
-
-    X: Any
-    y: Any
-
-    def take(self, indices: NDArray[np.intp]) -> _Samples:
-        return _Samples(_safe_indexing(self.X, indices), _safe_indexing(self.y, indices))
 
 
 def is_estimator(model: object) -> bool:
@@ -70,7 +58,7 @@ class EstimatorRetraining(Retraining):
         self._name = type(estimator).__name__
         self.n_samples = _length(self._data.y)
         if self.n_samples < 2:
-            raise InvalidDataError("leaving one out needs at least two training samples")
+            raise InvalidDataError("leaving samples out needs at least two training samples")
 
     def check(self, removed: Mask, options: RetrainingOptions) -> None:
         """Raise if an option is for learners alone, or there is nothing that seeds could seed."""
@@ -89,7 +77,7 @@ class EstimatorRetraining(Retraining):
             raise ValueError(f"{self._name} has no random_state that seeds could set: leave seeds out")
         _scorer(self._estimator, options.utility)
 
-    def validation(self, X: Any, y: Any) -> _Samples:
+    def validation(self, X: Any, y: Any) -> Rows:
         """Return validation samples, checked as far as they can be without a fit."""
         data = _checked(X, y, "validation")
         given, known = getattr(data.X, "shape", ()), getattr(self._data.X, "shape", ())
@@ -99,7 +87,7 @@ class EstimatorRetraining(Retraining):
             _check_labels(np.asarray(data.y), np.asarray(self._data.y))
         return data
 
-    def utilities(self, removed: Mask, validation: _Samples, options: RetrainingOptions) -> Utilities:
+    def utilities(self, removed: Mask, validation: Rows, options: RetrainingOptions) -> Utilities:
         """Fit on everything and without each of M removals, for every seed; judge the fits.
 
         A removal whose fit fails for some seed is NaN for that seed, and a `RetrainingWarning` names it.
@@ -116,20 +104,39 @@ class EstimatorRetraining(Retraining):
         without = self._without(removed, seeds, scorer, validation, options.n_jobs)
         return Utilities(np.column_stack([everything, without]), options.utility != "loss")
 
-    def single_losses(self, removed: Mask, validation: _Samples, options: RetrainingOptions) -> FloatArray:
+    def single_losses(self, removed: Mask, validation: Rows, options: RetrainingOptions) -> FloatArray:
         """Raise `TypeError`: an estimator's losses are not taken one by one."""
         raise TypeError("only score is there for estimators of scikit-learn: the rest needs a Learner")
+
+    def coalitions(
+        self, validation: Rows, options: RetrainingOptions, *, single: bool = False
+    ) -> EstimatorCoalitions:
+        """Return what fits on coalitions of samples, once the fit on everything was found to be possible."""
+        if single:
+            self.replay()
+        scorer = _scorer(self._estimator, options.utility)
+        seeds = (None,) if options.seeds is None else options.seeds
+        self._on_everything(seeds[0], scorer, validation)
+        return EstimatorCoalitions(
+            self._estimator,
+            self._data,
+            validation,
+            scorer,
+            seeds=seeds,
+            n_jobs=options.n_jobs,
+            is_loss=options.utility == "loss",
+        )
 
     def replay(self) -> Replay:
         """Raise `TypeError`: an estimator has no run."""
         raise TypeError("only score is there for estimators of scikit-learn: the rest needs a Learner")
 
-    def _on_everything(self, seed: int | None, scorer: Scorer, validation: _Samples) -> float:
+    def _on_everything(self, seed: int | None, scorer: Scorer, validation: Rows) -> float:
         try:
             estimator = fixed(self._estimator, seed).fit(*self._data)
         except (TypeError, ValueError) as error:
             raise InvalidDataError(
-                f"{self._name} can't be fitted on the training samples: {_line(error)}"
+                f"{self._name} can't be fitted on the training samples: {line(error)}"
             ) from error
         try:
             utility = float(scorer(estimator, *validation))
@@ -137,7 +144,7 @@ class EstimatorRetraining(Retraining):
             raise
         except Exception as error:
             raise InvalidDataError(
-                f"{self._name} or the utility failed on the validation samples: {_line(error)}"
+                f"{self._name} or the utility failed on the validation samples: {line(error)}"
             ) from error
         if not np.isfinite(utility):
             raise InvalidDataError(
@@ -147,29 +154,33 @@ class EstimatorRetraining(Retraining):
         return utility
 
     def _without(
-        self, removed: Mask, seeds: tuple[int | None, ...], scorer: Scorer, validation: _Samples, n_jobs: int
+        self,
+        removed: Mask,
+        seeds: tuple[int | None, ...],
+        scorer: Scorer,
+        validation: Rows,
+        n_jobs: int | None,
     ) -> FloatArray:
         """Return the utilities of the fits without samples, shape (n_seeds, M)."""
         tasks = [(seed, row) for seed in seeds for row in removed]
-        found: list[float | str] = []
+        found: list[float | str] = [np.nan] * len(tasks)
         with progress_bar("fitting", len(tasks), None) as bar:
-            parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-            for one in parallel(delayed(self._fit)(seed, row, scorer, validation) for seed, row in tasks):
-                found.append(one)
+            parts = [(seed, np.flatnonzero(row)) for seed, row in tasks]
+            for number, one in carry_out(_fit, (self, scorer, validation), parts, n_jobs):
+                found[number] = one
                 bar.update()
         self._report({i: problem for i, problem in enumerate(found) if isinstance(problem, str)}, tasks)
         numbers = [np.nan if isinstance(one, str) else one for one in found]
         return np.reshape(numbers, (len(seeds), len(removed)))
 
-    def _fit(
-        self, seed: int | None, removed: NDArray[np.bool_], scorer: Scorer, validation: _Samples
-    ) -> float | str:
-        """Return the utility of one fit, or why there is none."""
+    def fit(self, seed: int | None, removed: NDArray[np.intp], scorer: Scorer, validation: Rows) -> float | str:
+        """Return the utility of one fit without some samples, or why there is none."""
         try:
-            estimator = fixed(self._estimator, seed).fit(*self._data.take(np.flatnonzero(~removed)))
-            return _finite(scorer(estimator, *validation))
+            kept = np.setdiff1d(np.arange(self.n_samples), removed)
+            estimator = fixed(self._estimator, seed).fit(*self._data.take(kept))
+            return finite(scorer(estimator, *validation))
         except Exception as error:  # noqa: BLE001 - reported with the sample; the other fits are not lost
-            return f"{type(error).__name__}: {_line(error)}"
+            return f"{type(error).__name__}: {line(error)}"
 
     def _report(self, problems: dict[int, str], tasks: list[tuple[int | None, NDArray[np.bool_]]]) -> None:
         if not problems:
@@ -185,7 +196,14 @@ class EstimatorRetraining(Retraining):
         warnings.warn(f"{text}. The values of these samples are NaN", RetrainingWarning, stacklevel=6)
 
 
-def _checked(X: Any, y: Any, what: str) -> _Samples:
+def _fit(
+    shared: tuple[EstimatorRetraining, Scorer, Rows], task: tuple[int | None, NDArray[np.intp]]
+) -> float | str:
+    retraining, scorer, validation = shared
+    return retraining.fit(*task, scorer, validation)
+
+
+def _checked(X: Any, y: Any, what: str) -> Rows:
     """Return samples that can be indexed: sparse matrices by rows, data frames as they are."""
     if y is None:
         raise InvalidDataError(
@@ -198,15 +216,15 @@ def _checked(X: Any, y: Any, what: str) -> _Samples:
                 f"the {what} {name} must be an array, a data frame or a list, got {described(given)}"
             )
     try:
-        data = _Samples(*indexable(X, y))
+        data = Rows(*indexable(X, y))
     except (TypeError, ValueError) as error:
-        raise InvalidDataError(f"the {what} X and y don't fit each other: {_line(error)}") from error
+        raise InvalidDataError(f"the {what} X and y don't fit each other: {line(error)}") from error
     if _length(data.y) == 0:
         raise InvalidDataError(f"the {what} set is empty")
     try:
         targets = np.asarray(data.y)
     except (TypeError, ValueError) as error:
-        raise InvalidDataError(f"the {what} y can't be read as an array: {_line(error)}") from error
+        raise InvalidDataError(f"the {what} y can't be read as an array: {line(error)}") from error
     _check_targets(targets, what)
     return data
 
@@ -266,17 +284,6 @@ def _scorer(estimator: Any, utility: str | Scorer) -> Scorer:
         )
     scorer: Scorer = check_scoring(estimator, utility)
     return scorer
-
-
-def _finite(utility: Any) -> float:
-    number = float(utility)
-    if not np.isfinite(number):
-        raise InvalidDataError(f"the utility is {number}")
-    return number
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _loss(estimator: Any, X: Any, y: Any) -> float:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dataval.backend.losses import describe_loss
 from dataval.data import Samples
 from dataval.errors import InvalidDataError
-from dataval.objectives.utility import SampleObjectives, StateFunction, Utility, make_utility
+from dataval.objectives.utility import SampleObjectives, StateFunction, make_utility
 from dataval.objectives.validation import ValidationObjective
-from dataval.retraining.again import FloatArray, Mask, Retraining, RetrainingOptions, Utilities
+from dataval.retraining.again import Coalitions, FloatArray, Mask, Retraining, RetrainingOptions, Utilities
 from dataval.retraining.removals import check_removals
 from dataval.retraining.retrain import retrain, retrain_without, retraining_key
 from dataval.training.learner import Learner
@@ -51,65 +51,47 @@ class LearnerRetraining(Retraining):
 
     def utilities(self, removed: Mask, validation: Samples, options: RetrainingOptions) -> Utilities:
         """Train on everything and without each of M removals, for every seed."""
-
-        def utility_of(replay: Replay) -> Utility:
-            return make_utility(
-                options.utility,
-                replay.program.backend,
-                validation,
-                objective=options.objective,
-                loss=self._learner.loss,
-            )
-
-        found = self._retrained(removed, validation, utility_of, _describe(options.utility), options)
-        return Utilities(found, options.utility != "loss")
+        found = self._with_everything(removed, self.coalitions(validation, options))
+        return Utilities(found[..., 0], options.utility != "loss")
 
     def single_losses(self, removed: Mask, validation: Samples, options: RetrainingOptions) -> FloatArray:
         """Do the same, and return the loss of every validation sample."""
+        return self._with_everything(removed, self.coalitions(validation, options, single=True))
 
-        def losses_of(replay: Replay) -> SampleObjectives:
-            return SampleObjectives(ValidationObjective(replay.program.backend, validation, options.objective))
-
-        return self._retrained(removed, validation, losses_of, "single losses", options)
+    def coalitions(
+        self, validation: Samples, options: RetrainingOptions, *, single: bool = False
+    ) -> LearnerCoalitions:
+        """Return what trains on coalitions of samples; on the empty one, every weight is 0."""
+        runs, what = list(self._runs(options.seeds)), "single losses" if single else _describe(options.utility)
+        parts = [
+            _Judged(
+                replay,
+                self._judge(replay, validation, options, single),
+                _key(replay, validation, what, options),
+            )
+            for replay in runs
+        ]
+        return LearnerCoalitions(
+            parts, options, is_loss=single or options.utility == "loss", progress=self._learner.progress
+        )
 
     def replay(self) -> Replay:
         """Return the run."""
         return self._replay
 
-    def _retrained(
-        self,
-        removed: Mask,
-        validation: Samples,
-        make: Callable[[Replay], StateFunction],
-        what: str,
-        options: RetrainingOptions,
-    ) -> FloatArray:
-        everything = np.zeros((1, self.n_samples), dtype=bool)
-        rows = np.concatenate([everything, removed])
-        runs = self._runs(options.seeds)
-        return np.stack([self._retrain(one, rows, validation, make(one), what, options) for one in runs])
+    def _with_everything(self, removed: Mask, coalitions: LearnerCoalitions) -> FloatArray:
+        everything = np.ones((1, self.n_samples), dtype=bool)
+        return coalitions.judge(np.concatenate([everything, ~removed]))
 
-    def _retrain(
-        self,
-        replay: Replay,
-        removed: Mask,
-        validation: Samples,
-        utility: StateFunction,
-        what: str,
-        options: RetrainingOptions,
-    ) -> FloatArray:
-        names = what, options.utility, options.objective
-        common: dict[str, Any] = {
-            "key": "" if options.folder is None else retraining_key(replay, validation, *names),
-            "n_jobs": options.n_jobs,
-            "folder": options.folder,
-            "progress": self._learner.progress,
-        }
-        program, start = replay.program, replay.initial
-        if options.mode == "removal":
-            return retrain_without(program, start, removed, utility, **common)
-        weights = replay.run.weights * ~removed
-        return retrain(program, start, weights, utility, group_size=options.group_size, **common)
+    def _judge(
+        self, replay: Replay, validation: Samples, options: RetrainingOptions, single: bool
+    ) -> StateFunction:
+        backend = replay.program.backend
+        if single:
+            return SampleObjectives(ValidationObjective(backend, validation, options.objective))
+        return make_utility(
+            options.utility, backend, validation, objective=options.objective, loss=self._learner.loss
+        )
 
     def _runs(self, seeds: tuple[int, ...] | None) -> Iterator[Replay]:
         """Yield the run itself, or one that is still to be done for every seed."""
@@ -121,6 +103,64 @@ class LearnerRetraining(Retraining):
             seeded = copy(self._learner)
             seeded.training = program.training.model_copy(update={"seed": seed})
             yield seeded.prepare(*program.data.as_arguments(), program.weights)
+
+
+class _Judged(NamedTuple):
+    """A run, what its like are judged by, and what results are kept under."""
+
+    replay: Replay
+    utility: StateFunction
+    key: str
+
+
+class LearnerCoalitions(Coalitions):
+    """Training a learner on coalitions of samples.
+
+    Parameters
+    ----------
+    parts : list
+        One a seed.
+    options : RetrainingOptions
+    is_loss : bool
+        Whether less is better.
+    progress : bool or None
+    """
+
+    def __init__(
+        self, parts: list[_Judged], options: RetrainingOptions, *, is_loss: bool, progress: bool | None
+    ) -> None:
+        self._parts, self._options, self._progress = parts, options, progress
+        self.greater_is_better = not is_loss
+
+    def judge(self, kept: Mask) -> FloatArray:
+        """Train on each of M coalitions ``(M, N)``; judge the models, shape ``(n_seeds, M, Q)``.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If what runs gave is not finite.
+        """
+        found = np.stack([self._retrain(part, ~kept) for part in self._parts])
+        return found if found.ndim == 3 else found[..., None]
+
+    def _retrain(self, part: _Judged, removed: Mask) -> FloatArray:
+        options, program, start = self._options, part.replay.program, part.replay.initial
+        common: dict[str, Any] = {
+            "key": part.key,
+            "n_jobs": options.n_jobs,
+            "folder": options.folder,
+            "progress": self._progress,
+        }
+        if options.mode == "removal":
+            return retrain_without(program, start, removed, part.utility, **common)
+        weights = part.replay.run.weights * ~removed
+        return retrain(program, start, weights, part.utility, group_size=options.group_size, **common)
+
+
+def _key(replay: Replay, validation: Samples, what: str, options: RetrainingOptions) -> str:
+    if options.folder is None:
+        return ""
+    return retraining_key(replay, validation, what, options.utility, options.objective)
 
 
 def check_learner_removals(program: Program, removed: Mask, options: RetrainingOptions) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from dataval.backend import Array
@@ -21,6 +21,7 @@ from dataval.progress import progress_bar
 from dataval.retraining.ensemble import make_ensemble
 from dataval.retraining.probes import probes
 from dataval.retraining.store import Store
+from dataval.retraining.workers import carry_out, worker_count
 from dataval.training.evidence import digest_of
 from dataval.training.faults import name_samples
 from dataval.training.optimizers import is_own
@@ -47,7 +48,7 @@ def retrain(
     utility: StateFunction,
     *,
     key: str,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     group_size: int | None = None,
     folder: Path | None = None,
     progress: bool | None = None,
@@ -66,8 +67,8 @@ def retrain(
         Evaluated at the end of each run: a utility, or several in one array.
     key : str
         Tells this program, start and utility from others in `folder`.
-    n_jobs : int, default 1
-        Processes.
+    n_jobs : int, optional
+        Processes, as for `dataval.retraining.workers.worker_count`.
     group_size : int, optional
         Runs trained at once; from the size of the model's state by default.
     folder : path, optional
@@ -91,7 +92,8 @@ def retrain(
         raise ValueError(f"group_size must be at least 1, got {group_size}")
     size = group_size or _choose_group_size(program, is_kept=folder is not None)
     work = _Work(key, n_jobs, folder, progress)
-    found = work.do(weights, size, lambda rows: delayed(_train)(program, start, rows, utility))
+    changes = partial(_Changes.of, own=program.weights)
+    found = work.do(_train, (program, start, utility), weights, size, changes)
     _check_results(found, (weights == 0) & (program.weights != 0), folder)
     return found
 
@@ -103,7 +105,7 @@ def retrain_without(
     utility: StateFunction,
     *,
     key: str,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     folder: Path | None = None,
     progress: bool | None = None,
 ) -> NDArray[np.float64]:
@@ -135,7 +137,7 @@ def retrain_without(
         As `retrain`.
     """
     work = _Work(f"{key}-removal-{_digest(program.weights)}", n_jobs, folder, progress)
-    found = work.do(removed, 1, lambda rows: delayed(_train)(_without(program, rows[0]), start, None, utility))
+    found = work.do(_train_without, (program, start, utility), removed, 1, _samples_of)
     _check_results(found, removed, folder)
     return found
 
@@ -181,27 +183,29 @@ def retraining_key(replay: Replay, validation: Samples, *parts: Any) -> str:
 class _Work:
     """Runs that are still to be done, in groups, in processes, and kept."""
 
-    def __init__(self, key: str, n_jobs: int, folder: Path | None, progress: bool | None) -> None:
+    def __init__(self, key: str, n_jobs: int | None, folder: Path | None, progress: bool | None) -> None:
         if n_jobs == 0:
             raise ValueError("n_jobs must be a number of processes, or -1 for as many as there are cores")
         self._store, self._n_jobs, self._progress = Store(folder, key), n_jobs, progress
 
-    def do(self, rows: NDArray[Any], size: int, task: Any) -> NDArray[np.float64]:
-        """Return what was found for every row; `task` makes joblib's task for some of them."""
+    def do(
+        self, function: Any, shared: Any, rows: NDArray[Any], size: int, pack: Callable[[NDArray[Any]], Any]
+    ) -> NDArray[np.float64]:
+        """Return what ``function(shared, pack(some rows))`` finds for every row."""
         store = self._store
         names = [_digest(row) for row in rows]
         missing = [i for i, name in enumerate(names) if name not in store]
-        groups = _groups(missing, size, self._n_jobs)
+        groups = _groups(missing, size, worker_count(self._n_jobs))
         if missing:
             store.prepare()
         failed: dict[str, NDArray[np.float64]] = {}
         with progress_bar("retraining", len(rows), self._progress, len(rows) - len(missing)) as bar:
-            parallel = Parallel(n_jobs=self._n_jobs, return_as="generator")
-            for group, found in zip(groups, parallel(task(rows[g]) for g in groups), strict=True):
-                results = {names[i]: value for i, value in zip(group, found, strict=True)}
+            parts = [pack(rows[group]) for group in groups]
+            for number, found in carry_out(function, shared, parts, self._n_jobs):
+                results = {names[i]: value for i, value in zip(groups[number], found, strict=True)}
                 failed |= {name: value for name, value in results.items() if not np.isfinite(value).all()}
                 store.add({name: value for name, value in results.items() if name not in failed})
-                bar.update(len(group))
+                bar.update(len(groups[number]))
         return np.array([failed[name] if name in failed else store.take([name])[0] for name in names])
 
 
@@ -224,15 +228,42 @@ def _digest(array: NDArray[Any]) -> str:
     return hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()
 
 
-def _train(
-    program: Program, start: State, weights: NDArray[np.float64] | None, utility: StateFunction
-) -> NDArray[np.float64]:
-    """Train one group of runs as one program over a leading axis; the program itself without weights."""
-    if weights is None:
-        return _run(program, start, utility)[None]
+class _Changes(NamedTuple):
+    """Rows as what each has in place of the program's weights: small where few samples are concerned."""
+
+    samples: list[NDArray[np.int64]]
+    weights: list[NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float64], own: NDArray[np.float64]) -> _Changes:
+        samples = [np.flatnonzero(row != own) for row in rows]
+        return cls(samples, [row[changed] for row, changed in zip(rows, samples, strict=True)])
+
+    def rows(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = np.repeat(own[None], len(self.samples), axis=0)
+        for row, changed, weights in zip(found, self.samples, self.weights, strict=True):
+            row[changed] = weights
+        return found
+
+
+def _train(shared: tuple[Program, State, StateFunction], changes: _Changes) -> NDArray[np.float64]:
+    """Train one group of runs as one program over a leading axis."""
+    program, start, utility = shared
+    weights = changes.rows(program.weights)
     if len(weights) == 1:
         return _run(program.with_weights(weights[0]), start, utility)[None]
     return _run_together(program, start, weights, utility)
+
+
+def _train_without(
+    shared: tuple[Program, State, StateFunction], removed: list[NDArray[np.int64]]
+) -> NDArray[np.float64]:
+    program, start, utility = shared
+    return np.stack([_run(_without(program, samples), start, utility) for samples in removed])
+
+
+def _samples_of(removed: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    return [np.flatnonzero(row) for row in removed]
 
 
 def _run(program: Program, state: State, utility: StateFunction) -> NDArray[np.float64]:
@@ -283,8 +314,8 @@ def _parting_steps(program: Program, weights: NDArray[np.float64]) -> NDArray[np
     return parted
 
 
-def _without(program: Program, removed: NDArray[np.bool_]) -> Program:
-    kept = np.flatnonzero(~removed)
+def _without(program: Program, removed: NDArray[np.int64]) -> Program:
+    kept = np.setdiff1d(np.arange(len(program.weights)), removed)
     names = [name for name, _ in program.backend.signature.parameters]
     plan = make_plan(program.training, len(kept), names)
     return Program(program.backend, program.data.select(kept), program.training, plan, program.weights[kept])
@@ -298,10 +329,9 @@ def _choose_group_size(program: Program, *, is_kept: bool) -> int:
     return max(1, min(most, _STATE_BYTES // state, _ACTIVATION_BYTES // max(1, activations)))
 
 
-def _groups(missing: list[int], size: int, n_jobs: int) -> list[list[int]]:
-    """Share the runs out evenly among as few groups as `size` allows, or as there are processes."""
+def _groups(missing: list[int], size: int, n_workers: int) -> list[list[int]]:
+    """Share the runs out evenly among as few groups as `size` allows, or as there are workers."""
     if not missing:
         return []
-    workers = n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
-    n_groups = min(len(missing), max(workers, -(-len(missing) // size)))
+    n_groups = min(len(missing), max(n_workers, -(-len(missing) // size)))
     return [group.tolist() for group in np.array_split(missing, n_groups)]

@@ -40,7 +40,7 @@ def retrain_subsets(
     fraction: float = 0.01,
     removed: npt.NDArray[np.bool_] | None = None,
     seed: int = 0,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     group_size: int | None = None,
     folder: str | Path | None = None,
 ) -> SubsetTruth:
@@ -71,8 +71,9 @@ def retrain_subsets(
         out one at a time.
     seed : int, default 0
         Draws the subsets.
-    n_jobs : int, default 1
-        Processes that retrain in parallel. Doesn't change the result.
+    n_jobs : int, optional
+        Processes that retrain in parallel; by default one, or what `joblib.parallel_config` says, such as all
+        workers of a Dask cluster. Doesn't change the result.
     group_size : int, optional
         Retrainings done at once as one vectorised program; from the model's size by default, and with a folder
         at most 16, as an interruption loses those that are under way.
@@ -121,7 +122,7 @@ def retrain_subsets_of(
     fraction: float = 0.01,
     removed: npt.NDArray[np.bool_] | None = None,
     seed: int = 0,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     group_size: int | None = None,
     folder: str | Path | None = None,
     progress: bool | None = None,

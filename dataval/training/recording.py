@@ -22,8 +22,8 @@ _CALLERS = 4  # frames up to the caller of `Learner.train`, through the one that
 _FLUSH_EVERY = 64  # reading a loss back waits for the accelerator, so it is done for many updates at a time
 
 
-def carry_out(program: Program, run: TrainingRun, *, progress: bool | None) -> None:
-    """Do the updates of `run` that are still to be done, adding to it.
+def carry_out(program: Program, run: TrainingRun, *, progress: bool | None, what: str = "training") -> None:
+    """Do the updates of `run` that are still to be done, adding to it; `what` names them on the bar.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def carry_out(program: Program, run: TrainingRun, *, progress: bool | None) -> N
     log = _LossLog(program, run)
     interval = run.policy.interval(run.n_steps, run.state_bytes)
     first, state = run.n_completed, program.load(run.final)
-    with progress_bar("training", run.n_steps, progress, initial=first) as bar:
+    with progress_bar(what, run.n_steps, progress, initial=first) as bar:
         try:
             for step in range(first, run.n_steps):
                 state, losses = program.step(state, step)

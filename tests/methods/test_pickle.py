@@ -16,13 +16,20 @@ METHODS = {
     "influence": dv.InfluenceFunction,
     "factors": lambda learner: dv.InfluenceFunction(learner, curvature=dv.EKFAC(fisher="empirical")),
     "leave-one-out": lambda learner: dv.LeaveOneOut(learner, indices=[0, 3]),
+    "shapley": lambda learner: dv.DataShapley(learner, n_permutations=2),
     "mean loss": dv.MeanLoss,
     "random": dv.RandomValues,
     "hydra, projected": lambda learner: dv.HyDRA(learner, projection=5),
+    "hydra, averaged": lambda learner: dv.HyDRA(learner, removed=0.5, n_runs=2),
     "logra": dv.LoGra,
     "trak": lambda learner: dv.TRAK(learner, dimension=8),
     "grad dot": dv.GradDot,
     "input similarity": dv.InputSimilarity,
+    "knn-shapley": lambda learner: dv.KNNShapley(learner, features="hidden"),
+    "tknn-shapley": dv.TKNNShapley,
+    "lava": dv.LAVA,
+    "data-oob": lambda learner: dv.DataOOB(learner, n_models=16),
+    "cs-shapley": lambda learner: dv.CSShapley(learner, n_permutations=1),
 }
 
 
@@ -45,9 +52,17 @@ def test_a_fitted_method_gives_equal_values_afterwards(trained, name):
     np.testing.assert_array_equal(revived.fit(*samples, run=revived.run_).score(*validation), expected)
 
 
-def test_leave_one_out_of_an_estimator():
+@pytest.mark.parametrize(
+    "method",
+    [
+        dv.LeaveOneOut(LogisticRegression(), indices=[0, 3]),
+        dv.DataBanzhaf(LogisticRegression(), n_coalitions=30, tolerance=None),
+    ],
+    ids=["leave-one-out", "banzhaf"],
+)
+def test_methods_of_an_estimator(method):
     samples = make_samples()
-    method = dv.LeaveOneOut(LogisticRegression(), indices=[0, 3]).fit(*samples)
+    method.fit(*samples)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(method)).score(*samples), method.score(*samples))
 
 

@@ -182,11 +182,11 @@ def groups(monkeypatch):
     sizes, train = [], retraining._train
     sizes_and_failure = {"sizes": sizes, "fails_at": None}
 
-    def counted(program, start, weights, objective):
+    def counted(shared, changes):
         if sizes_and_failure["fails_at"] == len(sizes):
             raise KeyboardInterrupt
-        sizes.append(len(weights))
-        return train(program, start, weights, objective)
+        sizes.append(len(changes.samples))
+        return train(shared, changes)
 
     monkeypatch.setattr(retraining, "_train", counted)
     return sizes_and_failure
@@ -242,7 +242,9 @@ def test_what_is_kept_is_kept_in_small_groups(zoo, tmp_path, monkeypatch):
     """An interruption loses the group that is under way, so groups are small where results are kept."""
     sizes = []
     train = retraining._train
-    monkeypatch.setattr(retraining, "_train", lambda *args: (sizes.append(len(args[2])), train(*args))[1])
+    monkeypatch.setattr(
+        retraining, "_train", lambda *args: (sizes.append(len(args[1].samples)), train(*args))[1]
+    )
     learner, samples, validation = make_learner(zoo, epochs=1), make_samples(), make_samples(n=4, seed=2)
     options = {"n_subsets": 40, "fraction": 0.2}
     dv.evaluation.retrain_subsets(learner, *samples, *validation, **options)

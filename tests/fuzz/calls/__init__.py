@@ -15,6 +15,7 @@ EXEMPT = {
     "ImageFolder",
     "ApproximationError",
     "Interval",
+    "LearningCurve",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",

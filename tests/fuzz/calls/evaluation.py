@@ -148,6 +148,24 @@ EVALUATION = {
         OBJECTS
         | {"folder": ("folder", "values.py"), "n_subsets": ("subsets",), "fraction": ("fraction", "subset")},
     ),
+    "learning_curve": Call(
+        lambda **a: dv.evaluation.learning_curve(**{"learner": learner(), "sizes": [4, 8], "n_repeats": 2} | a),
+        {"X": X, "y": Y, "X_val": X, "y_val": Y, "utility": "loss"},
+        DATA
+        | VALIDATION
+        | {
+            "learner": v.NO_LEARNER,
+            "sizes": but(v.NO_INDICES, "out of range", "twice") | {"too many": [N + 1], "zero": [0]},
+            "n_repeats": v.NO_COUNT,
+            "utility": but(v.NO_NAME, "a class"),
+            "objective": v.NO_FUNCTION,
+            "seed": v.NO_WHOLE,
+            "confidence": v.NO_SHARE | {"zero": 0, "one": 1},
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "folder": v.NO_FOLDER,
+        },
+        OBJECTS | {"folder": ("folder", "values.py")},
+    ),
     "removal_curve": curve(dv.evaluation.removal_curve),
     "addition_curve": curve(dv.evaluation.addition_curve),
     "approximation_error": Call(

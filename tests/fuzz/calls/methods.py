@@ -28,6 +28,10 @@ OF_AN_INDEX = {
     "folder": v.NO_FOLDER,
     "chunk_size": v.NO_COUNT,
 }
+OF_FEATURES = {
+    "features": v.NO_FUNCTION | {"None": None},
+    "metric": v.NO_NAME | {"None": None},
+}
 NO_PROJECTION = v.NO_COUNT | {"an axis too few": np.ones(3), "too short": np.ones((1, 2))}
 
 
@@ -43,6 +47,12 @@ def scored(method: type, **options: Any) -> Callable[..., object]:
 def removed(**options: Any) -> object:
     """Score by leave-one-out."""
     return dv.LeaveOneOut(learner(), **{"indices": [0, 1]} | options).fit(X, Y).score(X, Y)
+
+
+def neighbours(**arguments: Any) -> object:
+    """Score by neighbours; X and y are those of training, X_val and y_val of validation."""
+    given = {"X": X, "y": Y, "X_val": X, "y_val": Y} | arguments
+    return dv.KNNShapley().fit(given["X"], given["y"]).score(given["X_val"], given["y_val"])
 
 
 def of_estimator(**arguments: Any) -> object:
@@ -78,7 +88,31 @@ OF_LEARNERS = (
     dv.AreaUnderMargin,
     dv.ForgettingEvents,
     dv.LeaveOneOut,
+    dv.DataShapley,
+    dv.DataBanzhaf,
+    dv.BetaShapley,
+    dv.AME,
+    dv.LeastCore,
+    dv.CSShapley,
 )
+OF_COALITIONS = {
+    "method": v.NO_NAME,
+    "seed": v.NO_WHOLE,
+    "seeds": v.NO_SEEDS,
+    "utility": but(v.NO_NAME, "a class"),
+    "objective": v.NO_FUNCTION,
+    "n_jobs": but(v.NO_COUNT, "minus one"),
+    "group_size": v.NO_COUNT,
+    "folder": v.NO_FOLDER,
+}
+
+
+def of_coalitions(method: type, good: dict[str, Any], **bad: v.Bad) -> Call:
+    """Return the call of a method that trains on coalitions."""
+    words = {"folder": ("folder", "values.py")}
+    return Call(scored(method), good, OF_COALITIONS | bad, words)
+
+
 METHODS = {
     "fit": Call(
         lambda **a: dv.HyDRA(learner()).fit(**a),
@@ -151,6 +185,19 @@ METHODS = {
             "seed": v.NO_WHOLE,
         },
     ),
+    "HyDRA, averaged": Call(
+        scored(dv.HyDRA, removed=0.4, n_runs=1),
+        {},
+        {
+            "removed": v.NO_SHARE | {"zero": 0, "one": 1, "a name": "normal", "one of them": (0.3, 1.5)},
+            "n_runs": v.NO_COUNT,
+            "include_plain": but(v.NO_FLAG, "None"),
+            "tolerance": v.NO_NUMBER | {"below 0": -1},
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
+    ),
     "InfluenceFunction": Call(
         scored(dv.InfluenceFunction),
         {},
@@ -222,6 +269,67 @@ METHODS = {
             "signed": v.NO_FLAG,
         },
     ),
+    "KNNShapley": Call(
+        lambda **a: dv.KNNShapley(**a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "k": v.NO_COUNT,
+            **OF_FEATURES,
+            "weights": but(v.NO_NAME, "a class") | {"no weights": lambda d: None, "negative": lambda d: -1 - d},
+            "soft": v.NO_FLAG,
+        },
+    ),
+    "TKNNShapley": Call(
+        lambda **a: dv.TKNNShapley(**a).fit(X, Y).score(X, Y),
+        {},
+        {"threshold": v.NO_NUMBER | {"below 0": -1}, **OF_FEATURES},
+    ),
+    "LAVA": Call(
+        lambda **a: dv.LAVA(**a).fit(X, Y).score(X, Y),
+        {},
+        {
+            **OF_FEATURES,
+            "label_weight": v.NO_NUMBER | {"below 0": -1},
+            "solver": v.NO_NAME | {"None": None},
+            "regularization": v.NO_NUMBER | {"zero": 0, "below 0": -1},
+        },
+    ),
+    "samples of KNNShapley": Call(
+        lambda **a: neighbours(**a),
+        {},
+        {
+            "X": v.NO_SAMPLES,
+            "y": but(v.NO_LABELS, "negative", "far too large", "too large", "a column", "fractions"),
+            "X_val": v.NO_SAMPLES,
+            "y_val": but(v.NO_LABELS, "a column"),
+        },
+        OBJECTS,
+    ),
+    "DataOOB": Call(
+        lambda **a: dv.DataOOB(**{"n_models": 12} | a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "n_models": v.NO_COUNT,
+            "utility": v.NO_NAME,
+            "seed": v.NO_WHOLE,
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "group_size": v.NO_COUNT,
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
+    ),
+    "CSShapley": Call(
+        lambda **a: dv.CSShapley(learner(), **{"n_permutations": 1} | a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "n_permutations": v.NO_COUNT,
+            "seed": v.NO_WHOLE,
+            "n_jobs": but(v.NO_COUNT, "minus one"),
+            "group_size": v.NO_COUNT,
+            "folder": v.NO_FOLDER,
+        },
+        {"folder": ("folder", "values.py")},
+    ),
     "EL2N": Call(scored(dv.EL2N), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
     "GraNd": Call(scored(dv.GraNd), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
     "RandomValues": Call(lambda **a: dv.RandomValues(**a).fit(X, Y).score(X, Y), {}, {"seed": v.NO_WHOLE}),
@@ -256,5 +364,27 @@ METHODS = {
         },
         OBJECTS | {"seeds": ("seeds",)},
     ),
+    "DataShapley": of_coalitions(
+        dv.DataShapley,
+        {"n_permutations": 2},
+        n_permutations=v.NO_COUNT,
+        tolerance=but(v.NO_SHARE, "above 1"),
+        truncation=v.NO_SHARE,
+    ),
+    "BetaShapley": of_coalitions(
+        dv.BetaShapley,
+        {"n_permutations": 2},
+        n_permutations=v.NO_COUNT,
+        alpha=but(v.NO_SHARE, "above 1") | {"zero": 0},
+        beta=but(v.NO_SHARE, "above 1") | {"zero": 0},
+    ),
+    "DataBanzhaf": of_coalitions(dv.DataBanzhaf, {"n_coalitions": 40}, n_coalitions=v.NO_COUNT),
+    "AME": of_coalitions(
+        dv.AME,
+        {"n_coalitions": 40},
+        n_coalitions=v.NO_COUNT | {"too few": 10},
+        probabilities=v.NO_SHARES | {"zero": [0.0], "one": [1]},
+    ),
+    "LeastCore": of_coalitions(dv.LeastCore, {"n_coalitions": 40}, n_coalitions=v.NO_COUNT),
     **{f"the learner of {method.__name__}": of_learner(method) for method in OF_LEARNERS},
 }
