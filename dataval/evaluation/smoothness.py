@@ -32,7 +32,7 @@ __all__ = ["Smoothness", "SmoothnessPart", "smoothness"]
 FloatArray = npt.NDArray[np.float64]
 SmoothnessPart = Literal["weights", "mask", "values"]
 
-_ENOUGH, _LITTLE = 0.8, 0.3
+_ENOUGH, _LITTLE = 0.7, 0.3
 
 
 class Smoothness(BaseModel):
@@ -82,7 +82,7 @@ class Smoothness(BaseModel):
 
     @property
     def verdict(self) -> Literal["smooth", "doubtful", "chaotic", "not asked"]:
-        """The probability in a word: "smooth" from 0.8, "chaotic" below 0.3, "doubtful" between."""
+        """The probability in a word: "smooth" from 0.7, "chaotic" below 0.3, "doubtful" between."""
         if self.probability is None:
             return "not asked"
         if self.probability >= _ENOUGH:

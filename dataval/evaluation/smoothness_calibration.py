@@ -19,9 +19,9 @@ FEATURES: dict[Sign, Callable[[float], float]] = {
 """Each grows with chaos."""
 
 COEFFICIENTS: dict[Sign, tuple[float, float]] = {
-    "metasmoothness": (-8.0, -4.0),
-    "displacement": (-8.0, -2.0),
-    "agreement": (-5.0, -2.0),
+    "metasmoothness": (-3.1, -1.59),
+    "displacement": (-5.11, -1.39),
+    "agreement": (-3.39, -1.35),
 }
 """Intercept and slope of the log-odds of a linear datamodeling score of at least 0.9 at 1 % removed."""
 
