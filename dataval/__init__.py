@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from dataval.methods.tknn_shapley import TKNNShapley
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
+    from dataval.reports.report import report
+    from dataval.reports.review import apply_review
     from dataval.training.checkpoints import Checkpoints
     from dataval.training.config import Training
     from dataval.training.learner import Learner
@@ -116,12 +118,14 @@ __all__ = [
     "Training",
     "TrainingInterrupted",
     "TrainingRun",
+    "apply_review",
     "compare",
     "datasets",
     "errors",
     "evaluation",
     "noise",
     "plotting",
+    "report",
     "solvers",
 ]
 
@@ -159,6 +163,8 @@ _HOMES = {
         "RandomValues",
         "TracIn",
     ),
+    "dataval.reports.report": ("report",),
+    "dataval.reports.review": ("apply_review",),
     "dataval.training.checkpoints": ("Checkpoints",),
     "dataval.training.config": ("Training",),
     "dataval.training.learner": ("Learner",),

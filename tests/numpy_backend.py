@@ -78,6 +78,8 @@ class NumpyLoss(TrainingLoss):
 
         return Linearization(lambda: self.gradient(parameters, buffers, batch, weights, seed)[1], pullback)
 
+    linearize_gauss_newton = linearize  # as the logits are linear in the parameters
+
 
 class NumpyObjective(Objective):
     def layer_gradients(self, parameters, buffers, batch, cotangents=None):

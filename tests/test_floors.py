@@ -13,7 +13,7 @@ PACKAGE = ROOT / "dataval"
 
 FLOORS = [
     {"checks", "errors", "options", "process", "progress"},
-    {"files", "images", "memory_plan"},
+    {"files", "images", "memory_plan", "pixels"},
     {"data", "datasets", "noise"},
     {"identity"},
     {"metrics"},
@@ -26,7 +26,7 @@ FLOORS = [
     {"retraining"},
     {"methods"},
     {"evaluation"},
-    {"plotting"},
+    {"plotting", "reports"},
     {"cli", "testing"},
 ]
 """From the ground up. Parts of one floor don't know each other."""

@@ -41,6 +41,7 @@ SUITES = (
     "recording_trainers",
     "store",
     "memory_map",
+    "report",
 )
 
 

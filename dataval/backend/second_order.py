@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend.contract import Backend
+from dataval.backend.training_loss import Linearization
 from dataval.errors import NotTwiceDifferentiableError
 
-__all__ = ["STEPS", "check_second_order", "is_close", "missing_second_derivative"]
+__all__ = ["STEPS", "check_gauss_newton", "check_second_order", "is_close", "missing_second_derivative"]
 
 _ADVICE = "Replace it by one that can be differentiated twice, or use hessian=False"
 
 FloatArray = NDArray[np.float64]
+Linearize = Callable[..., Linearization]
 
 # In float64, steps this short cross the kink of a ReLU or a tie of a max-pooling almost never, where both
 # sides would be right and yet differ; a derivative that is really missing shows at every step. Rounding
@@ -43,6 +46,32 @@ def check_second_order(backend: Backend, batch: Any) -> None:
         raise NotTwiceDifferentiableError(
             f"the second derivative of {_named(judge.blame(samples))} differs from the derivative of its "
             f"gradients: something is detached, or a gradient can't be differentiated. {_ADVICE}"
+        )
+
+
+def check_gauss_newton(backend: Backend, batch: Any) -> None:
+    """Raise if the Gauss-Newton pullback of a loss contradicts differences of losses and buffers, or is 0.
+
+    Differences say nothing of the product itself, as they hold what the outputs' own curvature adds.
+
+    Raises
+    ------
+    InvalidModelError
+        If the outputs are not one array.
+    NotTwiceDifferentiableError
+        Saying what is wrong.
+    """
+    judge, samples = backend.in_double(batch) or (backend, batch)
+    point = _Point(judge, samples)
+    if not any(point.agrees_to_first_order(step) for step in STEPS[judge.signature.dtype]):
+        raise NotTwiceDifferentiableError(
+            "derivatives of the samples' losses or of the buffers along a direction differ from their "
+            f"differences: something is detached. {_ADVICE}"
+        )
+    if point.is_flat():
+        raise NotTwiceDifferentiableError(
+            "the loss has no second derivative in the model's outputs, or one that is 0, and so has the "
+            "Gauss-Newton matrix: curvature='none' gives the same values for less"
         )
 
 
@@ -81,8 +110,9 @@ class _Point:
         direction = self._direction
         above, below = self._gradient(step, direction), self._gradient(-step, direction)
         losses, gradient, buffers = ((a - b) / (2 * step) for a, b in zip(above, below, strict=True))
-        product, slopes, _ = self._pull_back(direction, self._buffer_direction)
-        alone = self._pull_back(direction, 0 * self._buffer_direction)[0]
+        linearize = self._backend.loss.linearize
+        product, slopes, _ = self._pull_back(linearize, direction, self._buffer_direction)
+        alone = self._pull_back(linearize, direction, 0 * self._buffer_direction)[0]
         size = np.linalg.norm(above[1]) * np.linalg.norm(direction)
         curved = gradient @ direction + buffers @ self._buffer_direction
         return (
@@ -90,6 +120,23 @@ class _Point:
             and self._is_close(product @ direction, curved, float(size))
             and self._pieces_are_close(alone * (direction != 0), gradient, np.abs(above[1]).max())
         )
+
+    def agrees_to_first_order(self, step: float) -> bool:
+        """Whether slopes of the Gauss-Newton pullback, and what flows through buffers, are differences."""
+        direction, linearize = self._direction, self._backend.loss.linearize_gauss_newton
+        above, below = self._gradient(step, direction), self._gradient(-step, direction)
+        losses, buffers = ((above[i] - below[i]) / (2 * step) for i in (0, 2))
+        slopes = self._pull_back(linearize, direction, 0 * self._buffer_direction)[1]
+        through = self._pull_back(linearize, 0 * direction, self._buffer_direction)[0]
+        size = np.linalg.norm(above[2]) * np.linalg.norm(self._buffer_direction)
+        return self._is_close(slopes, losses, np.abs(above[0]).max()) and self._is_close(
+            through @ direction, buffers @ self._buffer_direction, float(size)
+        )
+
+    def is_flat(self) -> bool:
+        """Whether the Gauss-Newton product along the direction is 0."""
+        linearize = self._backend.loss.linearize_gauss_newton
+        return not self._pull_back(linearize, self._direction, 0 * self._buffer_direction)[0].any()
 
     def _pieces_are_close(self, found: FloatArray, expected: FloatArray, size: float) -> bool:
         """Compare the pieces of each parameter on its own scale."""
@@ -107,9 +154,11 @@ class _Point:
         found = self._backend.loss.gradient(*self._at(shift, direction), self._batch, self._weights, 0)
         return [self._backend.arrays.to_numpy(array).astype(np.float64) for array in found]
 
-    def _pull_back(self, vector: FloatArray, buffer_vector: FloatArray) -> list[FloatArray]:
+    def _pull_back(
+        self, linearize: Linearize, vector: FloatArray, buffer_vector: FloatArray
+    ) -> list[FloatArray]:
         arrays = self._backend.arrays
-        linearization = self._backend.loss.linearize(*self._at(0.0, vector), self._batch, self._weights, 0)
+        linearization = linearize(*self._at(0.0, vector), self._batch, self._weights, 0)
         found = linearization.pullback(arrays.from_numpy(vector), arrays.from_numpy(buffer_vector))
         return [arrays.to_numpy(array).astype(np.float64) for array in found]
 

@@ -114,6 +114,24 @@ class TrainingLoss(ABC):
             If a layer has no second derivative; the message names it.
         """
 
+    @abstractmethod
+    def linearize_gauss_newton(
+        self, parameters: Array, buffers: Array, batch: Any, weights: Array, seed: int
+    ) -> Linearization:
+        r"""Return what `linearize` does, with the Gauss-Newton matrix in place of the Hessian.
+
+        With outputs :math:`o(\theta, b)` of the whole batch, a cotangent u of the gradient comes back as
+        :math:`J^\top D J_\theta u`: J is the outputs' Jacobian in parameters or buffers, and D the Hessian of
+        :math:`\sum_j w_j\ell_j` in the outputs. Slopes, and what flows through new buffers, are exact.
+
+        Raises
+        ------
+        InvalidModelError
+            If the outputs are not one array.
+        NotTwiceDifferentiableError
+            If the loss has no second derivative in the outputs.
+        """
+
     @property
     def has_layers(self) -> bool:
         """Whether `layer_gradients` knows layers, at the cost of about one gradient."""

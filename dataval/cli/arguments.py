@@ -72,6 +72,7 @@ def _add_compare(commands: Any) -> None:
         metavar="FOLDER",
         help="folder for the results (default: results); files in it that no comparison wrote are left alone",
     )
+    add("--html", action="store_true", help="write report.html too: the samples, to look at and to decide on")
     add("--dataset", help=f"{_listed(DATASETS)} (default: fashion-mnist)")
     add("--model", help=f"{_listed(MODELS)} (default: lenet)")
     add("--backend", help="torch or tensorflow (default: the first that is installed)")
@@ -83,6 +84,11 @@ def _add_compare(commands: Any) -> None:
     add("--n-val", type=_whole(1), help="validation samples (default: 1000 of Fashion-MNIST, else a part)")
     add("--ground-truth", type=_whole(3), metavar="K", help="retrain without K random subsets; report the LDS")
     add("--fraction", type=_number, help="share of the samples that each subset removes (default: 0.01)")
+    add(
+        "--across-seeds",
+        action=argparse.BooleanOptionalAction,
+        help="with --ground-truth and several seeds: judge the values of each seed by the others as well",
+    )
     add("--epochs", type=_whole(1, MOST_EPOCHS), help="passes over the samples (default: 20)")
     add("--batch-size", type=_whole(1), help="samples in each update (default: 50)")
     add("--learning-rate", type=_number, help="default: 0.02 (SGD with momentum 0.9)")
@@ -100,6 +106,7 @@ def _add_detect(commands: Any) -> None:
     add("data", type=_path, help=".npz with arrays X and y; .csv or .tsv, also as .gz, .bz2, .xz; .parquet")
     add("--label", help="column (or array) that holds the labels (default: y); its number without a header")
     add("--out", type=_path, metavar="FILE", help="where to write the CSV (default: -, standard output)")
+    add("--html", type=_path, metavar="FILE", help="write a report too: the rows, to look at and to decide on")
     add("--task", choices=TASKS, help="what the labels are (default: what they look like)")
     add(
         "--header",

@@ -12,6 +12,7 @@ from dataval.cli.console import say
 from dataval.cli.errors import UsageError
 from dataval.cli.figures import Noisy, draw, figure_names, has_matplotlib
 from dataval.cli.methods import make_methods
+from dataval.cli.page import comparison_page
 from dataval.cli.results import Results
 from dataval.cli.spreadsheet import as_csv
 from dataval.errors import ComparisonInterrupted
@@ -29,10 +30,13 @@ _LOADERS = {
 }
 _FLIPS = {"symmetric": noise.flip_labels, "pair": noise.pair_flips}
 _FASHION_SAMPLES = 1000
+_PAGE = "report.html"
 _FILES = ("config.json", "comparison.json", "values.npz", "table.txt", "table.csv")
 
 
-def run_compare(config: CompareConfig, out: Path, source: Path | None = None) -> Comparison:
+def run_compare(
+    config: CompareConfig, out: Path, source: Path | None = None, *, html: bool = False
+) -> Comparison:
     """Carry a comparison out and write the configuration, the table, the values and the figures into `out`.
 
     Parameters
@@ -43,6 +47,8 @@ def run_compare(config: CompareConfig, out: Path, source: Path | None = None) ->
         A folder. Files in it that an earlier comparison wrote are replaced or removed, others left alone.
     source : Path, optional
         Where the configuration was read from, which is never written to.
+    html : bool, default False
+        Write the samples too, as a page to decide on.
 
     Raises
     ------
@@ -52,7 +58,8 @@ def run_compare(config: CompareConfig, out: Path, source: Path | None = None) ->
         On Ctrl-C, after what was done has been written.
     """
     results = Results(out)
-    results.check([*_FILES, *figure_names(config.methods)], [] if source is None else [source])
+    names = [*_FILES, *figure_names(config.methods), *([_PAGE] if html else [])]
+    results.check(names, [] if source is None else [source])
     samples = _load(config)
     methods = _prepare(config, samples)
     folder = results.claim_retrained() if config.ground_truth else None
@@ -66,6 +73,8 @@ def run_compare(config: CompareConfig, out: Path, source: Path | None = None) ->
     files = _files(config, result)
     results.replace(files)  # before the figures, so that one that can't be drawn takes nothing away
     drawn = draw(result, samples)
+    if html and not all(method.errors for method in result.methods):
+        drawn[_PAGE] = comparison_page(result, samples, config.dataset).html.encode()
     results.replace({**files, **drawn})
     if not has_matplotlib():
         say("note: there are no figures without matplotlib: pip install 'dataval[plots]'")
@@ -86,6 +95,7 @@ def _compared(
         ground_truth=config.ground_truth or ("loo" if "loo" in methods and len(methods) > 1 else None),
         seeds=config.seeds,
         fraction=config.fraction,
+        across_seeds=config.across_seeds,
         folder=folder,
     )
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dataval.cli.choices import DetectMethod, TaskName
 from dataval.cli.console import say
 from dataval.cli.errors import UsageError
+from dataval.cli.page import detected_page, write_page
 from dataval.cli.samples import Samples, read_samples
 from dataval.cli.suspicion import HeldOut, make_learner, predict_held_out, suspicion_values
 
@@ -33,6 +34,7 @@ def run_detect(
     top: int | None = None,
     task: TaskName | None = None,
     header: bool | None = None,
+    html: Path | None = None,
 ) -> Rows:
     """Value every row of a file, and say on standard error what of it was left out, filled in or guessed.
 
@@ -46,6 +48,8 @@ def run_detect(
         As for `dataval.cli.suspicion`.
     top : int, optional
         Return so many rows only.
+    html : Path, optional
+        Write a report of all rows there.
 
     Returns
     -------
@@ -69,6 +73,8 @@ def run_detect(
         say(f"note: {note}")
     held_out = predict_held_out(learner, samples, seed)
     values = suspicion_values(learner, samples, method, held_out)
+    if html is not None:
+        write_page(detected_page(path, samples, values, held_out, method), html)
     order = np.argsort(values, kind="stable")[:top]
     return [_names(samples), *_ranked(samples, values, held_out, order)]
 

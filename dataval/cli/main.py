@@ -70,7 +70,9 @@ def _compare(options: argparse.Namespace) -> int:
     from dataval.cli.compare import run_compare
     from dataval.cli.config import read_config
 
-    result = run_compare(read_config(options.config, _changes(options)), options.out, options.config)
+    result = run_compare(
+        read_config(options.config, _changes(options)), options.out, options.config, html=options.html
+    )
     write_out(f"{result}\n")
     say(f"written to {options.out}")
     return _FAILED if any(method.errors for method in result.methods) or result.problems else 0
@@ -79,7 +81,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of the configuration that arguments replace."""
     names = ("dataset", "n_train", "n_val", "model", "backend", "methods", "noise", "noise_kind", "seeds")
-    changes = {name: getattr(options, name) for name in (*names, "ground_truth", "fraction")}
+    changes = {name: getattr(options, name) for name in (*names, "ground_truth", "fraction", "across_seeds")}
     optimizer = {"learning_rate": options.learning_rate}
     training = {"epochs": options.epochs, "batch_size": options.batch_size, "optimizer": _given(optimizer)}
     return _given({**changes, "training": _given(training)})
@@ -96,9 +98,13 @@ def _detect(options: argparse.Namespace) -> int:
     out: Path | None = None if options.out in _STANDARD_OUTPUT else options.out
     if out is not None:
         check_output(out, [options.data], _SIGNATURE)
+    if options.html is not None:
+        from dataval.cli.page import check_page
+
+        check_page(options.html, [options.data, *([] if out is None else [out])])
     from dataval.cli.detect import run_detect  # which takes seconds
 
-    names = ("label", "method", "model", "epochs", "seed", "top", "task", "header")
+    names = ("label", "method", "model", "epochs", "seed", "top", "task", "header", "html")
     rows = run_detect(options.data, **{name: getattr(options, name) for name in names})
     if out is None:
         write_out(as_csv(rows))

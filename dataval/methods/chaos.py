@@ -38,7 +38,7 @@ def joined(results: Sequence[SweepResult]) -> SweepResult:
     return SweepResult(values, norms, max(result.stopped_at for result in results))
 
 
-def report_growth(found: Swept, replay: Replay, *, hessian: bool) -> dict[str, Any]:
+def report_growth(found: Swept, replay: Replay, *, is_exact: bool) -> dict[str, Any]:
     """Return what sweeps tell for the diagnostics, and warn where training is chaotic, naming the causes.
 
     The growth is the largest norm relative to the last one, where sweeps start; infinite where one overflowed.
@@ -49,7 +49,7 @@ def report_growth(found: Swept, replay: Replay, *, hessian: bool) -> dict[str, A
         With the norms of one sweep, or the largest of several.
     replay : Replay
         The plain run.
-    hessian : bool
+    is_exact : bool
         Whether the sweeps were exact: what the run tells of its stability is then told as well.
     """
     norms = found.cotangent_norm
@@ -57,15 +57,15 @@ def report_growth(found: Swept, replay: Replay, *, hessian: bool) -> dict[str, A
     growth = float("inf") if found.stopped_at >= 0 else growth
     stability = run_stability(replay, growth)
     if found.stopped_at >= 0:
-        _warn(f"overflowed at update {found.stopped_at}, so the values are NaN", stability, hessian)
+        _warn(f"overflowed at update {found.stopped_at}, so the values are NaN", stability, is_exact)
     elif stability.is_chaotic:
-        _warn(f"grew by a factor of {growth:.1e}", stability, hessian)
+        _warn(f"grew by a factor of {growth:.1e}", stability, is_exact)
     reported: dict[str, Any] = {"cotangent_norm": norms, "growth": growth}
-    return reported | ({"stability": stability} if hessian else {})
+    return reported | ({"stability": stability} if is_exact else {})
 
 
-def _warn(what: str, stability: RunStability, hessian: bool) -> None:
-    help_ = "; for finding wrong labels use hessian=False" if hessian else ""
+def _warn(what: str, stability: RunStability, is_exact: bool) -> None:
+    help_ = "; for finding wrong labels use hessian=False" if is_exact else ""
     causes = f" Of this run: {'. '.join(stability.risks)}." if stability.risks else ""
     warnings.warn(
         f"the cotangent {what} over the backward sweep: training is chaotic here, and no derivative "

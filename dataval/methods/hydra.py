@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, ObjectiveFunction
-from dataval.backend.layers import Blocks, compact
+from dataval.backend.layers import Blocks
 from dataval.backend.registry import framework_settings
-from dataval.checks import flag, whole_number
+from dataval.checks import whole_number
 from dataval.data import Samples
 from dataval.memory_plan import MemoryPlan, Need
 from dataval.methods.average import Average
 from dataval.methods.averaged_runs import average_over_runs
 from dataval.methods.averaging import advise_averaging, averaging_needs, check_averaging
 from dataval.methods.chaos import joined, report_growth
+from dataval.methods.curvatures import SweepCurvature, check_curvature, curvature_of, make_sweep, pullback_of
 from dataval.methods.groups import Groups
 from dataval.methods.of_run import RunValuator
 from dataval.methods.outcomes import Outcome
@@ -35,17 +36,17 @@ from dataval.progress import progress_bar
 from dataval.training.learner import Learner
 from dataval.training.masked_runs import MaskedRuns
 from dataval.training.memory import activation_need, replayed_states_need
-from dataval.training.program import Program, State
+from dataval.training.program import Program
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
-from dataval.training.sweep import BackwardSweep, ForwardSweep, Sweep, SweepResult
+from dataval.training.sweep import Sweep, SweepResult
 from dataval.training.token_sweep import token_values
 
 __all__ = ["HyDRA"]
 
 _ATTRIBUTE_BYTES = 2**28
 _COPIES = 4  # of a cotangent, while it is pulled back
-_PASSES = 3  # that keep a batch's activations, where the Hessian is followed
+_PASSES = 3  # that keep a batch's activations, where curvature is followed
 
 
 class HyDRA(RunValuator):
@@ -72,7 +73,13 @@ class HyDRA(RunValuator):
     ----------
     learner : Learner
         Any optimizer, schedule and model that a learner takes.
-    hessian : bool, default False
+    hessian : bool, optional
+        True is ``curvature="exact"``, False (the default) ``curvature="none"``.
+    curvature : {"exact", "gauss_newton", "none"}, optional
+        ``"gauss_newton"`` follows, of the losses' Hessian in the parameters, only what the loss's own curvature
+        in the outputs makes of it, :math:`J^\top DJ`, at the cost of the exact values or less. It is what may
+        still hold under chaos, where exact values don't (ReLU with max-pooling at a large rate); where training
+        is smooth, choose the exact ones.
     objective : callable, optional
         What the validation set measures: a function (outputs, targets) -> one number a sample ``(n,)``,
         averaged, or a single number; differentiable, in the model's framework. The learner's loss by
@@ -120,7 +127,7 @@ class HyDRA(RunValuator):
     diagnostics_ : dict
         ``"cotangent_norm"``: norm of the parameters' cotangent before every update and after the last, shape
         ``(T + 1,)`` (after `attribute`: the largest over the samples). ``"growth"``: its maximum relative to
-        the last entry, where the sweep starts. ``"stability"`` (``hessian=True``): what the plain run tells of
+        the last entry, where the sweep starts. ``"stability"`` (exact values): what the plain run tells of
         how smooth training was, a `RunStability` with the ``risks`` that it names. With a `projection`, these
         are of the probes, and a question adds ``"standard_error"`` of every value (random probes), or
         ``"captured"``, the share of a gradient's squared norm that lies in the span, shape ``(1,)`` or
@@ -147,7 +154,8 @@ class HyDRA(RunValuator):
         self,
         learner: Learner,
         *,
-        hessian: bool = False,
+        hessian: bool | None = None,
+        curvature: SweepCurvature | None = None,
         objective: ObjectiveFunction | None = None,
         chunk_size: int | None = None,
         projection: int | NDArray[Any] | None = None,
@@ -162,6 +170,7 @@ class HyDRA(RunValuator):
     ) -> None:
         self.learner = learner
         self.hessian = hessian
+        self.curvature = curvature
         self.objective = objective
         self.chunk_size = chunk_size
         self.projection = projection
@@ -225,7 +234,8 @@ class HyDRA(RunValuator):
         start = program.cotangent_of(*self._objective(replay, validation).gradient(replay.final))
         n_tokens = program.data.form()["y"].shape[0]
         with progress_bar("scoring tokens", replay.run.n_steps, self.learner.progress) as bar:
-            return token_values(replay, start, tokens, n_tokens, exact=self.hessian, tick=bar.update)
+            pullback = pullback_of(self._curvature, program)
+            return token_values(replay, start, tokens, n_tokens, pullback=pullback, tick=bar.update)
 
     def _prepare(self, program: Program) -> None:
         self._unfinished = Unfinished()
@@ -243,13 +253,17 @@ class HyDRA(RunValuator):
                 UserWarning,
                 stacklevel=5,
             )
-        if flag("hessian", self.hessian):
-            program.check_second_order()
+        check_curvature(self._curvature, program)
+
+    @property
+    def _curvature(self) -> SweepCurvature:
+        return curvature_of(self.hessian, self.curvature)
 
     def _sketched(self, replay: Replay) -> Sketch:
         """Return the values for each probe, going on where an interrupted call on the same run stopped."""
         probes = make_probes(replay.program, replay.final, self.projection, self.probes, self.seed)
-        question = id(replay.run), self.hessian, id(self.projection), self.probes, self.seed, self.chunk_size
+        asked = id(self.projection), self.probes, self.seed, self.chunk_size
+        question = id(replay.run), self._curvature, *asked
         n_bytes = 8 * len(probes) * replay.run.n_samples
         need = Need(f"a sketch of {len(probes)} probes", n_bytes, "choose a smaller projection")
         needs = [need, *self._sweep_needs(replay, len(probes))]
@@ -267,7 +281,7 @@ class HyDRA(RunValuator):
                 for chunk in self._chunks(replay, len(probes))
             ]
         result = joined(results)
-        self.diagnostics_ = report_growth(result, replay, hessian=self.hessian)
+        self.diagnostics_ = report_growth(result, replay, is_exact=self._curvature == "exact")
         return Sketch(probes, result.values, self.diagnostics_)
 
     def _from_sketch(self, replay: Replay, gradients: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
@@ -301,7 +315,7 @@ class HyDRA(RunValuator):
             else:
                 found = average_over_runs(self, HyDRA._outcome, self._masked_runs, replay, question, parts)
                 more = found.diagnostics()
-        self.diagnostics_ = report_growth(found, replay, hessian=self.hessian) | more
+        self.diagnostics_ = report_growth(found, replay, is_exact=self._curvature == "exact") | more
         return found.values
 
     def _outcome(self, replay: Replay, question: ValidationQuestion, parts: dict[Any, Any]) -> Outcome:
@@ -335,7 +349,7 @@ class HyDRA(RunValuator):
     def _asked(self, replay: Replay, question: ValidationQuestion) -> Hashable:
         """Return what tells a question from others: another run, other samples, another objective."""
         averaging = str(self.removed), self.include_plain, self.seed
-        return id(replay.run), question.key(), id(self.objective), self.hessian, self.chunk_size, *averaging
+        return id(replay.run), question.key(), id(self.objective), self._curvature, self.chunk_size, *averaging
 
     def _objective(self, replay: Replay, validation: Samples) -> ValidationObjective:
         return ValidationObjective(
@@ -353,23 +367,13 @@ class HyDRA(RunValuator):
     ) -> SweepResult:
         """Return the result of a sweep, of which `parts` holds what is done already."""
         if part not in parts:
-            parts[part] = self._make_sweep(replay, replay.program.cotangent_of(*gradients()), layers)
+            start = replay.program.cotangent_of(*gradients())
+            parts[part] = make_sweep(self._curvature, replay, start, layers)
         found = parts[part]
         if isinstance(found, Sweep):
             with progress_bar(what, replay.run.n_steps, self.learner.progress, found.n_done) as bar:
                 found = parts[part] = found.carry_out(bar.update)
         return found
-
-    def _make_sweep(self, replay: Replay, start: State, layers: Callable[[], Blocks] | None) -> Sweep:
-        program = replay.program
-        if self.hessian:
-            return BackwardSweep(replay, start, program.pullback)
-        is_one = layers is None or int(start.parameters.shape[0]) == 1
-        if program.is_linear and layers is not None and not is_one and program.backend.loss.has_layers:
-            return ForwardSweep(replay, start.parameters, compact(program.backend.arrays, layers()))
-        if program.is_linear:
-            return ForwardSweep(replay, start.parameters)
-        return BackwardSweep(replay, start, program.pullback_hessian_free)
 
     def _chunks(self, replay: Replay, n: int) -> Iterator[NDArray[np.int64]]:
         """Split validation samples so that their cotangents stay within a memory budget."""
@@ -384,7 +388,7 @@ class HyDRA(RunValuator):
         return [*self._sweep_needs(replay, n_questions), *more]
 
     def _advise(self, found: LinearDatamodelingScore) -> None:
-        if self.hessian and self.removed is None and self.projection is None:
+        if self._curvature == "exact" and self.removed is None and self.projection is None:
             advise_averaging(found)
 
     def _sweep_needs(self, replay: Replay, n_questions: int) -> list[Need]:
@@ -393,6 +397,6 @@ class HyDRA(RunValuator):
         cure = "choose a smaller chunk_size"
         return [
             replayed_states_need(replay.run),
-            activation_need(replay.program, _PASSES if self.hessian else 1),
+            activation_need(replay.program, 1 if self._curvature == "none" else _PASSES),
             Need(f"the cotangents of {n} questions", cotangents, cure),
         ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.plotting._pixels import as_pixels
+from dataval.pixels import as_pixels
 from dataval.plotting._style import GREY, INK, LIGHT_GREY
 
 if TYPE_CHECKING:

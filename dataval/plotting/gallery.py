@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from dataval.checks import whole_number
 from dataval.metrics.statistics import check_values
+from dataval.pixels import Layout, as_pixels
 from dataval.plotting._captions import named, number, shorten
-from dataval.plotting._pixels import Layout, as_pixels
 from dataval.plotting._style import COLUMN_WIDTH, GREY, INK, LIGHT_GREY, RED, SMALL_SIZE, new_canvas
 
 if TYPE_CHECKING:

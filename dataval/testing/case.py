@@ -81,12 +81,19 @@ class Case:
         return self.numpy(self.backend.loss.rows(*self.at, SEED))
 
     def pullback(
-        self, weights: Array, vectors: Array, buffer_vectors: Array | None = None
+        self,
+        weights: Array,
+        vectors: Array,
+        buffer_vectors: Array | None = None,
+        *,
+        gauss_newton: bool = False,
     ) -> list[NDArray[Any]]:
         """Linearize, and pull cotangents back; those of the buffers are 0 by default."""
         if buffer_vectors is None:
             buffer_vectors = self.array(np.zeros((*vectors.shape[:-1], self.S)))
-        linearization = self.backend.loss.linearize(*self.at, weights, SEED)
+        loss = self.backend.loss
+        linearize = loss.linearize_gauss_newton if gauss_newton else loss.linearize
+        linearization = linearize(*self.at, weights, SEED)
         return [self.numpy(bar) for bar in linearization.pullback(vectors, buffer_vectors)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dataval.backend import TrainingLoss
-from dataval.backend.second_order import check_second_order
+from dataval.backend.second_order import check_gauss_newton, check_second_order
 from dataval.testing.case import SEED, Case
 from dataval.testing.comparison import DIFFERENCES, ROUNDING, SUMMED, assert_near, central
 
@@ -143,6 +143,40 @@ class LossConformance:
         for found, column in zip(together, zip(*each, strict=True), strict=True):
             assert_near(found, np.stack(column), SUMMED)
 
+    def test_gauss_newton_pullback_has_exact_slopes_and_buffers(self, case: Case) -> None:
+        """All but the product: gradient, slopes, and what flows through new buffers."""
+        vector, buffer_vector, weights = case.draw(case.P), case.draw(case.S), case.weights()
+        gradient = case.backend.loss.linearize_gauss_newton(*case.at, weights, SEED).gradient
+        assert_near(case.numpy(gradient), case.gradient(case.parameters, weights)[1], ROUNDING)
+        found = case.pullback(weights, vector, buffer_vector, gauss_newton=True)
+        assert_near(found[1], case.pullback(weights, vector, buffer_vector)[1], SUMMED)
+        nothing = case.array(np.zeros(case.P))
+        alone = case.pullback(weights, nothing, buffer_vector, gauss_newton=True)
+        for bar, expected in zip(alone, case.pullback(weights, nothing, buffer_vector), strict=True):
+            assert_near(bar, expected, SUMMED)
+
+    def test_gauss_newton_product_is_that_of_the_objective(self, case: Case) -> None:
+        """Where training mode is evaluation mode; elsewhere it is symmetric, as its matrix is, and positive."""
+        vectors, weights = case.draw(2, case.P), case.weights()
+        one, other = (case.pullback(weights, vectors[k], gauss_newton=True)[0] for k in range(2))
+        first, second = case.numpy(vectors)
+        assert one @ second == pytest.approx(other @ first, rel=1e-8, abs=1e-8 * abs(one @ first))
+        assert one @ first > 0
+        objective = case.backend.objective()
+        values = case.numpy(objective.values(*case.at))
+        if np.allclose(values, case.losses(case.parameters), rtol=1e-12, atol=0):
+            expected = objective.gauss_newton_products(*case.at, weights, vectors[0])
+            assert_near(one, case.numpy(expected), SUMMED)
+
+    def test_many_gauss_newton_cotangents_equal_one_by_one(self, case: Case) -> None:
+        """A leading axis of 3, and of 1."""
+        vectors, buffer_vectors, weights = case.draw(3, case.P), case.draw(3, case.S), case.weights()
+        each = [case.pullback(weights, vectors[k], buffer_vectors[k], gauss_newton=True) for k in range(3)]
+        for k in (1, 3):
+            together = case.pullback(weights, vectors[:k], buffer_vectors[:k], gauss_newton=True)
+            for found, column in zip(together, zip(*each[:k], strict=True), strict=True):
+                assert_near(found, np.stack(column), SUMMED)
+
     def test_the_same_call_gives_the_same_bits(self, case: Case) -> None:
         """No function changes what another sees, nor its arguments."""
         weights, vector = case.weights(), case.draw(case.P)
@@ -157,5 +191,6 @@ class LossConformance:
             np.testing.assert_array_equal(case.numpy(array), before)
 
     def test_the_second_order_check_accepts_it(self, case: Case) -> None:
-        """What exact HyDRA asks first."""
+        """What HyDRA asks first that follows curvature."""
         check_second_order(case.backend, case.batch)
+        check_gauss_newton(case.backend, case.batch)

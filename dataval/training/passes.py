@@ -118,6 +118,8 @@ class Passes:
         parameters: Array,
         buffers: Array,
         number: int,
+        *,
+        gauss_newton: bool = False,
     ) -> tuple[Array, Array, Array]:
         """Pull cotangents back through the gradient of a pass and its new buffers.
 
@@ -131,6 +133,8 @@ class Passes:
             Before it.
         number : int
             Of the pass.
+        gauss_newton : bool
+            Whether the Gauss-Newton matrix stands for the Hessian.
 
         Returns
         -------
@@ -141,10 +145,12 @@ class Passes:
         array
             Cotangent of the buffers before it.
         """
+        loss = self.backend.loss
+        linearize = loss.linearize_gauss_newton if gauss_newton else loss.linearize
 
         def pull(batch: Any) -> tuple[Array, tuple[Array, Array, Array]]:
             arguments = parameters, buffers, batch, self.scaled_weights(number), self.seed(number)
-            linearization = self.backend.loss.linearize(*arguments)
+            linearization = linearize(*arguments)
             direction = direction_of(linearization)
             return direction, linearization.pullback(direction, buffers_bar)
 

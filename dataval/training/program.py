@@ -7,13 +7,14 @@ of its own: every method maps a `State` to a new one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataval.backend import Array, Backend, Batches, Linearization
 from dataval.backend.layers import Blocks
-from dataval.backend.second_order import check_second_order
+from dataval.backend.second_order import check_gauss_newton, check_second_order
 from dataval.data import Samples
 from dataval.training.config import Training
 from dataval.training.optimizers import Slots
@@ -100,8 +101,11 @@ class Program:
 
     def check_second_order(self) -> None:
         """Raise `NotTwiceDifferentiableError` if `pullback` can't be exact, naming the layer."""
-        few = np.arange(min(len(self.data), _N_EXAMPLES))
-        check_second_order(self.backend, self.batches.take(few))
+        check_second_order(self.backend, self._few())
+
+    def check_gauss_newton(self) -> None:
+        """Raise if there is no `pullback_gauss_newton`: `NotTwiceDifferentiableError`, `InvalidModelError`."""
+        check_gauss_newton(self.backend, self._few())
 
     def load(self, state: State) -> State:
         """Return a state whose arrays may be NumPy's as one of the backend's arrays."""
@@ -150,9 +154,14 @@ class Program:
         array, shape (n,) or (K, n)
             The cotangents of the weights of the update's samples, :math:`c_j\langle\bar g,\nabla\ell_j\rangle`.
         """
-        if len(self.plan.passes(step)) == 1:
-            return self._through_one_pass(cotangent, state, step)
-        return self._through_passes(cotangent, state, step)
+        return self._pullback(cotangent, state, step, gauss_newton=False)
+
+    def pullback_gauss_newton(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
+        """Pull a cotangent back with the Gauss-Newton matrix of the losses in place of their Hessian.
+
+        As `pullback` otherwise; see `TrainingLoss.linearize_gauss_newton`.
+        """
+        return self._pullback(cotangent, state, step, gauss_newton=True)
 
     def pullback_hessian_free(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
         """Pull a cotangent back with the gradient's dependence on the parameters cut.
@@ -225,7 +234,16 @@ class Program:
         """
         return self.update.coefficients()
 
-    def _through_one_pass(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
+    def _pullback(
+        self, cotangent: State, state: State, step: int, *, gauss_newton: bool
+    ) -> tuple[State, Array]:
+        is_one = len(self.plan.passes(step)) == 1
+        through = self._through_one_pass if is_one else self._through_passes
+        return through(cotangent, state, step, gauss_newton=gauss_newton)
+
+    def _through_one_pass(
+        self, cotangent: State, state: State, step: int, *, gauss_newton: bool
+    ) -> tuple[State, Array]:
         """Pull back through an update whose gradient is known as soon as its pass is."""
         after = cotangent
 
@@ -236,19 +254,23 @@ class Program:
             return gradient_bar
 
         (number,) = self.plan.passes(step)
+        at = state.parameters, state.buffers, number
         through, slopes, buffers_bar = self.passes.pullback(
-            direction_of, cotangent.buffers, state.parameters, state.buffers, number
+            direction_of, cotangent.buffers, *at, gauss_newton=gauss_newton
         )
         return State(after.parameters + through, after.slots, buffers_bar), slopes
 
-    def _through_passes(self, cotangent: State, state: State, step: int) -> tuple[State, Array]:
+    def _through_passes(
+        self, cotangent: State, state: State, step: int, *, gauss_newton: bool
+    ) -> tuple[State, Array]:
         """Pull back through an update of several passes, the last first; only one of their graphs is alive."""
         after, gradient_bar = self.through_update(cotangent, state, step)
         parameters_bar, buffers_bar, all_slopes = after.parameters, cotangent.buffers, []
         numbers, buffers = self.plan.passes(step), self.buffers(state, step)
         for number, before in zip(reversed(numbers), reversed(buffers), strict=True):
+            at = state.parameters, before, number
             through, slopes, buffers_bar = self.passes.pullback(
-                lambda _: gradient_bar, buffers_bar, state.parameters, before, number
+                lambda _: gradient_bar, buffers_bar, *at, gauss_newton=gauss_newton
             )
             parameters_bar = parameters_bar + through
             all_slopes.append(slopes)
@@ -270,6 +292,10 @@ class Program:
             cotangent.parameters, cotangent.slots, state.parameters, state.slots, gradient, step
         )
         return State(parameters_bar, slots_bar, cotangent.buffers), gradient_bar
+
+    def _few(self) -> Any:
+        """Return a few samples as a batch."""
+        return self.batches.take(np.arange(min(len(self.data), _N_EXAMPLES)))
 
     def _joined(self, of_passes: list[Array]) -> Array:
         return of_passes[0] if len(of_passes) == 1 else self.backend.arrays.concatenate(of_passes)

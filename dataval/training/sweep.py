@@ -18,7 +18,7 @@ from dataval.training.faults import check_finite, curvature_fault, name_samples
 from dataval.training.program import State
 from dataval.training.replay import Replay
 
-__all__ = ["BackwardSweep", "ForwardSweep", "Sweep", "SweepResult"]
+__all__ = ["BackwardSweep", "ForwardSweep", "Pullback", "Sweep", "SweepResult"]
 
 _FLUSH_EVERY = 64  # reading numbers back waits for the accelerator, so it is done for many updates at a time
 _LEAP = 1e8  # chaos takes several updates to grow by so much
@@ -91,7 +91,7 @@ class BackwardSweep(Sweep):
     cotangent : State
         Of the last state; with a leading axis for K cotangents.
     pullback : callable
-        `Program.pullback` or `Program.pullback_hessian_free`.
+        `Program.pullback`, `Program.pullback_gauss_newton` or `Program.pullback_hessian_free`.
     """
 
     def __init__(self, replay: Replay, cotangent: State, pullback: Pullback) -> None:

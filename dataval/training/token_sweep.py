@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dataval.backend import TrainingLoss
 from dataval.training.program import State
 from dataval.training.replay import Replay
+from dataval.training.sweep import Pullback
 
 __all__ = ["token_values"]
 
@@ -21,7 +22,7 @@ def token_values(
     tokens: TrainingLoss,
     n_tokens: int,
     *,
-    exact: bool,
+    pullback: Pullback | None,
     tick: Callable[[], Any],
 ) -> NDArray[np.float64]:
     """Return minus the derivative in the weight of every token's loss, shape ``(N, L)``.
@@ -38,8 +39,8 @@ def token_values(
         Whose losses and slopes are ``(n, L)``: what each token contributes to its sample's loss.
     n_tokens : int
         L.
-    exact : bool
-        Whether the gradient's dependence on the parameters is followed.
+    pullback : callable, optional
+        Of `Program`, following what the gradient's dependence on the parameters does; by default it is cut.
     tick : callable
         Called after every update.
     """
@@ -52,6 +53,6 @@ def token_values(
             slopes = tokens.slope(state.parameters, buffers, passes.batch(number), along, passes.seed(number))
             found = plan.pass_coefficients(number)[:, None] * to_numpy(slopes)
             np.subtract.at(values, plan.samples(number), found)
-        cotangent = program.pullback(cotangent, state, step)[0] if exact else before
+        cotangent = before if pullback is None else pullback(cotangent, state, step)[0]
         tick()
     return values

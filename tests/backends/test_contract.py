@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from dataval.backend.second_order import check_second_order
+from dataval.data import as_data
 from dataval.testing import BackendConformance, ConstructionConformance
 from tests.backends.support import SEED, assert_near, make_backend, make_case, zoo_case, zoo_models
-from tests.zoo.data import features
+from tests.runs import shared_model
+from tests.zoo.data import features, samples_for
 
 
 class TestDerivatives(BackendConformance):
@@ -66,3 +68,29 @@ def test_one_more_vector_never_costs_much_more(zoo, monkeypatch):
     assert calls == {"slope": 3 + 4 + 8, "rows": 1}
     for some in found:
         assert_near(some, by_layers[: len(some)], 1e-12)  # the same sums in another order
+
+
+def test_the_gauss_newton_matrix_is_that_of_outputs_in_training_mode(zoo):
+    """J is read off losses that are the outputs; each output of batch normalisation depends on all samples."""
+    X, y = samples_for("cnn_batch_norm", 5)
+    labels = np.eye(3)
+    case = zoo_case(zoo, "cnn_batch_norm")
+    weights, vector = case.weights(), case.draw(case.P)
+    of_outputs = make_case(shared_model(zoo, "cnn_batch_norm"), X, labels[y], loss=products)
+    columns = []
+    for k in range(3):
+        batch = of_outputs.backend.batches(as_data(X, labels[[k] * 5])).take(np.arange(5))
+        at = of_outputs.parameters, of_outputs.buffers, batch
+        columns.append(case.numpy(of_outputs.backend.loss.rows(*at, SEED)))
+        columns.append(case.numpy(of_outputs.backend.loss.losses(*at, SEED)))
+    jacobian, outputs = np.stack(columns[::2], axis=1), np.stack(columns[1::2], axis=1)
+    p = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+    moved = p * (jacobian @ case.numpy(vector))
+    bent = case.numpy(weights)[:, None] * (moved - p * moved.sum(1, keepdims=True))
+    found = case.pullback(weights, vector, gauss_newton=True)[0]
+    assert_near(found, np.einsum("ncp,nc->p", jacobian, bent), 1e-10)  # the same sums in another order
+
+
+def products(outputs, targets):
+    """Be an output, which the targets choose."""
+    return outputs[:, 0] * targets[:, 0] + outputs[:, 1] * targets[:, 1] + outputs[:, 2] * targets[:, 2]

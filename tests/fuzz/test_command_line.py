@@ -30,6 +30,7 @@ FLAGS = st.sampled_from(
         "--batch-size",
         "--folder",
         "--top",
+        "--html",
         "--help-me",
         "-x",
         "--",

@@ -12,6 +12,7 @@ from dataval.backend import Arrays, Objective
 from dataval.backend.layers import LayerGradients, PlainGradients, plain_gradients, rows_of
 from dataval.errors import InvalidModelError
 from dataval_tensorflow.batches import Batch
+from dataval_tensorflow.derivatives.curvature import gauss_newton_product
 from dataval_tensorflow.derivatives.gradients import (
     FirstThatWorks,
     OverRows,
@@ -228,22 +229,10 @@ class TensorFlowObjective(Objective):
             outputs = self.model.eval_outputs(point, buffers, Batch(inputs, targets))
             return check_tensor(outputs, "the Gauss-Newton matrix")
 
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(parameters)
-            outputs = outputs_at(parameters)
-        free = tf.stop_gradient(outputs)
-        with tf.GradientTape(persistent=True) as outer:
-            outer.watch(free)
-            with tf.GradientTape() as inner:
-                inner.watch(free)
-                values = self._function(free, targets)
-            slope = gradient(inner, values, free, weights)
         along = by_rows if over is each_row else double_reverse
-
-        def product(vector: tf.Tensor) -> tf.Tensor:
-            moved = along(outputs_at, parameters, vector)
-            return gradient(tape, outputs, parameters, gradient(outer, slope, free, moved))
-
+        product = gauss_newton_product(
+            outputs_at, parameters, lambda outputs: self._function(outputs, targets), weights, along
+        )
         return _over(over, product, vectors)
 
 

@@ -12,6 +12,7 @@ from dataval.backend import Arrays, FirstOrder, Linearization, TrainingLoss
 from dataval.backend.layers import LayerGradients, plain_gradients, rows_of
 from dataval_tensorflow.batches import Batch
 from dataval_tensorflow.derivatives import slopes
+from dataval_tensorflow.derivatives.curvature import gauss_newton_pullback
 from dataval_tensorflow.derivatives.gradients import (
     FirstThatWorks,
     OverRows,
@@ -25,7 +26,7 @@ from dataval_tensorflow.derivatives.rehearsal import Rehearsal
 from dataval_tensorflow.derivatives.second_order import named_layer_error
 from dataval_tensorflow.derivatives.tracing import call, compiled, compiled_over_rows, is_fast, uncompiled
 from dataval_tensorflow.layerwise.engine import Layerwise
-from dataval_tensorflow.losses import PerSample
+from dataval_tensorflow.losses import PerSample, check_tensor
 from dataval_tensorflow.model.functional import FunctionalModel
 from dataval_tensorflow.model.layers import can_be_vectorised
 from dataval_tensorflow.model.parameters import Named
@@ -78,6 +79,7 @@ class TensorFlowLoss(TrainingLoss):
             seen=partial(rows_of, arrays),
         )
         self._together = compiled_over_rows(self._gradients, rehearsal.gradients_together, fast=fast)
+        self._gauss_newton = compiled_over_rows(self._gauss_newton_pullbacks, rehearsal.pullbacks, fast=fast)
         self._many_pullbacks = compiled_over_rows(self._pullbacks, rehearsal.pullbacks, fast=fast)
 
     def losses(self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, seed: int) -> tf.Tensor:
@@ -160,6 +162,22 @@ class TensorFlowLoss(TrainingLoss):
             with named_layer_error(self.model, batch):
                 bar, along, buffers_bar = self._call(function, parameters, buffers, batch, *more)
             return bar, along, buffers_bar
+
+        return Linearization(found, pullback)
+
+    def linearize_gauss_newton(
+        self, parameters: tf.Tensor, buffers: tf.Tensor, batch: Batch, weights: tf.Tensor, seed: int
+    ) -> Linearization:
+        """Gradient and pullback, each in a graph of its own."""
+
+        def found() -> tf.Tensor:
+            return self.gradient(parameters, buffers, batch, weights, seed)[1]
+
+        def pullback(vectors: tf.Tensor, buffer_vectors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            more = weights, _seed(seed), vectors, buffer_vectors
+            with named_layer_error(self.model, batch):
+                through, along, before = self._call(self._gauss_newton, parameters, buffers, batch, *more)
+            return through, along, before
 
         return Linearization(found, pullback)
 
@@ -256,6 +274,33 @@ class TensorFlowLoss(TrainingLoss):
         if over is None:
             return gradient(tape, outputs, arguments, [vectors, buffer_vectors])
         return over(lambda bars: gradient(tape, outputs, arguments, list(bars)), (vectors, buffer_vectors))
+
+    def _gauss_newton_pullbacks(
+        self,
+        over: OverRows,
+        parameters: Any,
+        buffers: Any,
+        inputs: Any,
+        targets: Any,
+        weights: Any,
+        seed: Any,
+        vectors: Any,
+        buffer_vectors: Any,
+    ) -> Any:
+        """Pull back as `_pullbacks`, by the Gauss-Newton matrix."""
+
+        def outputs_at(point: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            outputs, after = self.model.train_outputs(point[0], point[1], Batch(inputs, targets), seed)
+            return check_tensor(outputs, "the Gauss-Newton matrix"), after
+
+        along = slopes.by_rows if over is each_row else slopes.double_reverse
+        values_of = partial(self._values, targets)
+        pull = gauss_newton_pullback(outputs_at, [parameters, buffers], values_of, weights, along)
+        bars = vectors, buffer_vectors
+        return pull(bars) if vectors.shape.rank == 1 else over(pull, bars)
+
+    def _values(self, targets: Any, outputs: Any) -> tf.Tensor:
+        return self._per_sample(outputs, targets)
 
 
 def _seed(seed: int) -> tf.Tensor:

@@ -73,7 +73,9 @@ class _ActivationBackward(Function):
 
 
 def _relu(x: Tensor) -> tuple[Tensor, None]:
-    return (x > 0).to(x.dtype), None
+    return torch.gt(
+        x, 0, out=torch.empty_like(x)
+    ), None  # a mask of bools would be read once more to be converted
 
 
 def _gelu(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from dataval.backend import Arrays, Linearization, TrainingLoss
 from dataval.backend.layers import LayerGradients, plain_gradients, rows_of
 from dataval_torch.batches import Batch
 from dataval_torch.derivatives import slopes
+from dataval_torch.derivatives.curvature import gauss_newton_linearization
 from dataval_torch.derivatives.fast_layers import FastLayers, TwiceDifferentiable
 from dataval_torch.derivatives.gradients import (
     COST_OF_ROWS,
@@ -25,7 +26,7 @@ from dataval_torch.derivatives.gradients import (
 from dataval_torch.derivatives.rehearsal import Rehearsal
 from dataval_torch.derivatives.second_order import named_layer_error
 from dataval_torch.layerwise.engine import Layerwise
-from dataval_torch.losses import PerSample
+from dataval_torch.losses import PerSample, check_tensor
 from dataval_torch.model.functional import FunctionalModel
 from dataval_torch.model.layers import own_settings, under_own_settings
 from dataval_torch.together.vmapped import gradients_one_by_one, vmapped_gradients, ways_to_fold
@@ -152,7 +153,32 @@ class TorchLoss(TrainingLoss):
                 )
             return layout.join(through, vectors), along, buffers_bar
 
-        return Linearization(layout.join([g.detach() for g in gradients], parameters), pullback)
+        return Linearization(lambda: layout.join([g.detach() for g in gradients], parameters), pullback)
+
+    def linearize_gauss_newton(
+        self, parameters: Tensor, buffers: Tensor, batch: Batch, weights: Tensor, seed: int
+    ) -> Linearization:
+        """Gradient and pullback, by reverse over reverse of the outputs."""
+        layout, device = self.model.layout, self.model.device
+        leaves, free_buffers = self.model.leaves(parameters), _free(buffers)
+        with own_settings(device), FastLayers():
+            outputs, after = self.model.train_outputs(leaves, free_buffers, batch, seed)
+            check_tensor(outputs, "the Gauss-Newton matrix")
+            with named_layer_error(self.model, batch):
+                gradients, pull = gauss_newton_linearization(
+                    outputs, after, leaves, free_buffers, weights, partial(self._values, batch.targets)
+                )
+
+        def pullback(vectors: Tensor, buffer_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            with own_settings(device), FastLayers(), named_layer_error(self.model, batch):
+                self.model.put(leaves)
+                through, along, buffers_bar = pull(layout.split(vectors), buffer_vectors)
+            return layout.join(through, vectors), along, buffers_bar
+
+        return Linearization(lambda: layout.join([g.detach() for g in gradients], parameters), pullback)
+
+    def _values(self, targets: Tensor, outputs: Tensor) -> Tensor:
+        return self.per_sample(outputs, targets)
 
     def tied(self, leaves: Named, buffers: Tensor, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Return losses and new buffers, tied to leaves and buffers."""

@@ -18,6 +18,7 @@ from dataval.training.optimizers.base import (
     Slots,
     effective,
     effective_vjp,
+    scaled,
 )
 
 __all__ = ["Adam", "AdamFamily", "AdamW", "moments", "moments_vjp"]
@@ -58,8 +59,10 @@ class AdamFamily(Optimizer):
     def update(self, parameters: Array, slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Slots]:
         """Return the parameters and slots after one update."""
         mean, square = moments(slots, effective(parameters, gradient, factors.decay), factors)
-        direction = mean / (square**0.5 / factors.correction + factors.epsilon)
-        return factors.keep * parameters - factors.rate * direction, (mean, square)
+        after = mean / _denominator(square**0.5, factors)
+        after *= -factors.rate
+        after += scaled(parameters, factors.keep)
+        return after, (mean, square)
 
     def update_vjp(
         self,
@@ -74,26 +77,42 @@ class AdamFamily(Optimizer):
         gradient = effective(parameters, gradient, factors.decay)
         mean, square = moments(slots, gradient, factors)
         root = square**0.5
-        denominator = root / factors.correction + factors.epsilon
-        direction_bar = -factors.rate * parameters_bar / denominator
-        mean_bar = slots_bar[0] + direction_bar
-        root_bar = -direction_bar * mean / denominator / factors.correction
-        square_bar = slots_bar[1] + 0.5 * root_bar / (root + TINY)
-        before, gradient_bar = moments_vjp(mean_bar, square_bar, gradient, factors)
-        parameters_bar = factors.keep * parameters_bar
+        denominator = _denominator(root, factors)
+        direction_bar = -factors.rate * parameters_bar
+        direction_bar /= denominator
+        square_bar = -direction_bar
+        square_bar *= mean
+        square_bar /= denominator
+        square_bar *= 0.5 / factors.correction
+        square_bar /= root + TINY
+        square_bar += slots_bar[1]
+        direction_bar += slots_bar[0]
+        before, gradient_bar = moments_vjp(direction_bar, square_bar, gradient, factors)
+        parameters_bar = scaled(parameters_bar, factors.keep)
         parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, before, gradient_bar
 
 
+def _denominator(root: Array, factors: Factors) -> Array:
+    found = root / factors.correction
+    found += factors.epsilon
+    return found
+
+
 def moments(slots: Slots, gradient: Array, factors: Factors) -> tuple[Array, Array]:
     """Return the first and second moment after a gradient."""
-    mean = factors.old1 * slots[0] + factors.new1 * gradient
-    return mean, factors.old2 * slots[1] + factors.new2 * gradient * gradient
+    mean, square = factors.old1 * slots[0], factors.old2 * slots[1]
+    part = factors.new2 * gradient
+    part *= gradient
+    square += part
+    mean += factors.new1 * gradient
+    return mean, square
 
 
 def moments_vjp(mean_bar: Array, square_bar: Array, gradient: Array, factors: Factors) -> tuple[Slots, Array]:
     """Pull cotangents back through `moments`, to the slots and the gradient."""
-    gradient_bar = factors.new1 * mean_bar + 2 * factors.new2 * gradient * square_bar
+    gradient_bar = 2 * factors.new2 * gradient * square_bar
+    gradient_bar += factors.new1 * mean_bar
     return (factors.old1 * mean_bar, factors.old2 * square_bar), gradient_bar
 
 

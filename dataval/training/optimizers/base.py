@@ -1,7 +1,9 @@
 """What an optimizer is: one update of (parameters, slots) and the pullback of that update.
 
 Both are written with arithmetic only (``+ - * / **``), so that the same code runs on the arrays of any
-framework, on one parameter vector ``(P,)``, on K of them ``(K, P)``, and on plain floats.
+framework, on one parameter vector ``(P,)``, on K of them ``(K, P)``, and on plain floats. What a function has
+made itself it may go on with in place (``+=``), in its largest shape: for long vectors, new memory takes longer
+than the arithmetic. Its arguments are never written to.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ __all__ = [
     "effective",
     "effective_vjp",
     "is_zero",
+    "scaled",
 ]
 
 TINY = 1e-30
@@ -242,12 +245,25 @@ class Optimizer(Options, ABC):
 
 def effective(parameters: Array, gradient: Array, decay: Factors) -> Array:
     """Return a gradient with coupled weight decay."""
-    return gradient if is_zero(decay) else gradient + decay * parameters
+    if is_zero(decay):
+        return gradient
+    total = decay * parameters
+    total += gradient
+    return total
 
 
 def effective_vjp(parameters_bar: Array, gradient_bar: Array, decay: Factors) -> Array:
     """Return the cotangent of the parameters after a pullback through `effective`."""
-    return parameters_bar if is_zero(decay) else parameters_bar + decay * gradient_bar
+    if is_zero(decay):
+        return parameters_bar
+    total = decay * gradient_bar
+    total += parameters_bar
+    return total
+
+
+def scaled(array: Array, factor: Factors) -> Array:
+    """Return an array times a factor: itself where that is 1."""
+    return array if isinstance(factor, float) and factor == 1.0 else factor * array
 
 
 def is_zero(factor: Factors) -> bool:

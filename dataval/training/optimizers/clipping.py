@@ -56,7 +56,9 @@ def clip_by_norm_vjp(cotangent: Array, gradient: Array, max_norm: float, ops: Ar
     factor = _factor(norm, max_norm, ops)
     is_clipped = 1 - factor // 1
     shrink = is_clipped * factor / ((norm + _TINY) * (norm + _MARGIN))
-    return factor * cotangent - shrink * ops.inner(cotangent, gradient) * gradient
+    before = factor * cotangent
+    before -= shrink * ops.inner(cotangent, gradient) * gradient
+    return before
 
 
 def _norm(gradient: Array, ops: Arithmetic) -> Array:

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from dataval.training.optimizers.base import Array, Factors, Optimizer, Slots, effective, effective_vjp
+from dataval.training.optimizers.base import (
+    Array,
+    Factors,
+    Optimizer,
+    Slots,
+    effective,
+    effective_vjp,
+    scaled,
+)
 
 __all__ = ["SGD"]
 
@@ -77,10 +85,11 @@ class SGD(Optimizer):
         """Return the parameters and slots after one update."""
         gradient = effective(parameters, gradient, factors.decay)
         if not slots:
-            return parameters - factors.rate * gradient, ()
-        buffer = factors.momentum * slots[0] + factors.share * gradient
+            return _moved(parameters, gradient, factors), ()
+        buffer = factors.momentum * slots[0]
+        buffer += scaled(gradient, factors.share)
         direction = gradient + factors.momentum * buffer if self.nesterov else buffer
-        return parameters - factors.rate * direction, (buffer,)
+        return _moved(parameters, direction, factors), (buffer,)
 
     def update_vjp(
         self,
@@ -92,15 +101,25 @@ class SGD(Optimizer):
         factors: Factors,
     ) -> tuple[Array, Slots, Array]:
         """Pull a cotangent back through `update`; it needs none of the forward values."""
-        gradient_bar, slots_bar = self._through_momentum(-factors.rate * parameters_bar, slots_bar, factors)
+        direction_bar = -factors.rate * parameters_bar
+        gradient_bar, slots_bar = self._through_momentum(direction_bar, slots_bar, factors)
         parameters_bar = effective_vjp(parameters_bar, gradient_bar, factors.decay)
         return parameters_bar, slots_bar, gradient_bar
 
     def _through_momentum(self, direction_bar: Array, slots_bar: Slots, factors: Any) -> tuple[Array, Slots]:
+        """Pull back a cotangent of the direction, which is nobody else's, and of the momentum buffer."""
         if not slots_bar:
             return direction_bar, ()
         if self.nesterov:
-            buffer_bar = slots_bar[0] + factors.momentum * direction_bar
-            return direction_bar + factors.share * buffer_bar, (factors.momentum * buffer_bar,)
-        buffer_bar = slots_bar[0] + direction_bar
-        return factors.share * buffer_bar, (factors.momentum * buffer_bar,)
+            buffer_bar = factors.momentum * direction_bar
+            buffer_bar += slots_bar[0]
+            direction_bar += scaled(buffer_bar, factors.share)
+            return direction_bar, (factors.momentum * buffer_bar,)
+        direction_bar += slots_bar[0]
+        return scaled(direction_bar, factors.share), (factors.momentum * direction_bar,)
+
+
+def _moved(parameters: Array, direction: Array, factors: Factors) -> Array:
+    after = -factors.rate * direction
+    after += parameters
+    return after

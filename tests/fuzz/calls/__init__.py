@@ -6,14 +6,17 @@ from tests.fuzz.calls.learners import LEARNERS
 from tests.fuzz.calls.methods import METHODS
 from tests.fuzz.calls.noise import DATASETS, NOISE
 from tests.fuzz.calls.options import OPTIONS
+from tests.fuzz.calls.reports import REPORTS
 
 __all__ = ["CALLS", "EXEMPT"]
 
-CALLS = OPTIONS | LEARNERS | METHODS | EVALUATION | NOISE | DATASETS | FILES
+CALLS = OPTIONS | LEARNERS | METHODS | EVALUATION | NOISE | DATASETS | FILES | REPORTS
 
 EXEMPT = {
     "ImageFolder",
     "ApproximationError",
+    "Baselines",
+    "FidelityAcrossSeeds",
     "Interval",
     "LearningCurve",
     "LeaveOneOutAgreement",
@@ -23,7 +26,9 @@ EXEMPT = {
     "MetricsAtK",
     "NoiseDetectionReport",
     "Outcome",
+    "OtherSeeds",
     "RankStability",
+    "ValueDistribution",
     "RemovalCurve",
     "RunStability",
     "Smoothness",
