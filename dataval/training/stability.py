@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
 
-__all__ = ["RunStability", "effective_rates", "plateau_end", "run_stability"]
+__all__ = ["CHAOTIC_GROWTH", "RunStability", "effective_rates", "plateau_end", "run_stability"]
 
 FloatArray = NDArray[np.float64]
 
 HIGH_RATE = 0.1  # measured: networks of a few layers, standardised inputs
-HIGH_GROWTH = 1e3
+CHAOTIC_GROWTH = 1e3
 _STILL_HIGH = 0.1  # of the largest rate, at the last update
 _FEWEST = 20  # updates before which no loss can be said to stay anywhere
 _WINDOW = 25  # the share of the updates over which losses are averaged is one over it
@@ -58,7 +58,7 @@ class RunStability(BaseModel):
     @property
     def is_chaotic(self) -> bool:
         """Whether the cotangent grew so much that no derivative can predict retraining."""
-        return self.growth is not None and not self.growth <= HIGH_GROWTH
+        return self.growth is not None and not self.growth <= CHAOTIC_GROWTH
 
     def __str__(self) -> str:
         rate = "scaled by the optimizer" if self.effective_rate is None else f"{self.effective_rate:.3g}"
