@@ -132,7 +132,7 @@ class ComparisonInterrupted(KeyboardInterrupt):
 
 
 class ChaoticTrainingWarning(UserWarning):
-    """The cotangent exploded during the backward sweep: derivatives don't predict retraining here."""
+    """The cotangent exploded during the backward sweep: derivatives don't predict retraining here, and why."""
 
 
 class PlateauWarning(UserWarning):

@@ -5,6 +5,7 @@ from dataval.evaluation.compare import compare
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.learning_curve import LearningCurve, learning_curve
 from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
+from dataval.evaluation.smoothness import Smoothness, smoothness
 from dataval.metrics.across_seeds import FidelityAcrossSeeds, fidelity_across_seeds
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
 from dataval.metrics.context import Baselines, OtherSeeds
@@ -19,6 +20,7 @@ from dataval.metrics.ranking import detection_curve
 from dataval.metrics.stability import RankStability, ValueDistribution, rank_stability, value_distribution
 from dataval.metrics.statistics import Interval
 from dataval.retraining.subsets import retrain_subsets
+from dataval.training.stability import RunStability
 
 __all__ = [
     "ApproximationError",
@@ -37,6 +39,8 @@ __all__ = [
     "Outcome",
     "RankStability",
     "RemovalCurve",
+    "RunStability",
+    "Smoothness",
     "SubsetTruth",
     "ValueDistribution",
     "addition_curve",
@@ -51,5 +55,6 @@ __all__ = [
     "rank_stability",
     "removal_curve",
     "retrain_subsets",
+    "smoothness",
     "value_distribution",
 ]

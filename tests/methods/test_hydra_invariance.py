@@ -99,7 +99,7 @@ def test_a_chaotic_run_warns_with_what_helps(zoo, rate):
     training = TRAINING.model_copy(update={"optimizer": dv.SGD(learning_rate=rate, momentum=0.9), "epochs": 30})
     learner = dv.Learner(shared_model(zoo, "mlp"), training=training, progress=False)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples_for("mlp", N, seed=1))
-    with pytest.warns(dv.ChaoticTrainingWarning, match="smaller learning rate.*hessian=False"):
+    with pytest.warns(dv.ChaoticTrainingWarning, match="smaller learning rate.*hessian=False.*effective rate"):
         hydra.score(*samples_for("mlp", N_VAL, seed=2))
     assert hydra.diagnostics_["growth"] > 1e3
 

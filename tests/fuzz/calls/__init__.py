@@ -30,6 +30,8 @@ EXEMPT = {
     "RankStability",
     "ValueDistribution",
     "RemovalCurve",
+    "RunStability",
+    "Smoothness",
     "TrainingInterrupted",
     "TrainingRun",
     "NoisyFeatures",

@@ -200,6 +200,22 @@ EVALUATION = {
         },
         OBJECTS | {"exact": ("methods",), "approximate": ("methods",)},
     ),
+    "smoothness": Call(
+        dv.evaluation.smoothness,
+        {"learner": learner, "X": X, "y": Y, "X_val": X, "y_val": Y, "run": run, "parts": ()},
+        DATA
+        | VALIDATION
+        | {
+            "learner": v.NO_LEARNER,
+            "run": v.NO_RUN,
+            "objective": v.NO_FUNCTION,
+            "parts": v.NO_NAME | {"None": None, "unknown": ["masks"]},
+            "step": v.NO_NUMBER | {"zero": 0, "too large": 0.5},
+            "fraction": v.NO_SHARE | {"zero": 0, "one": 1},
+            "seed": v.NO_WHOLE,
+        },
+        OBJECTS | {"run": ("run",)},
+    ),
     "compare": Call(
         lambda **a: dv.compare(**{"n_bootstrap": 5, "progress": False} | a),
         {
