@@ -109,7 +109,8 @@ def test_verify_is_high_for_exact_values_of_a_calm_run(zoo):
     learner = dv.Learner(shared_model(zoo, "softmax_regression"), training=training, progress=False)
     samples = samples_for("softmax_regression", 100, seed=1)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples)
-    result = hydra.verify(*samples_for("softmax_regression", 50, seed=2), n_subsets=20, fraction=0.02)
+    with pytest.warns(dv.errors.PlateauWarning):  # these labels can't be learnt
+        result = hydra.verify(*samples_for("softmax_regression", 50, seed=2), n_subsets=20, fraction=0.02)
     # Removing 2 % from a convex problem is nearly linear: measured 0.99 and above.
     assert result.score > 0.95
     low, high = result.confidence_interval
