@@ -18,6 +18,7 @@ __all__ = [
     "InvalidDataError",
     "InvalidModelError",
     "NotTwiceDifferentiableError",
+    "PlateauWarning",
     "ProbabilityOutputsWarning",
     "RecordingWarning",
     "ReplayError",
@@ -131,7 +132,11 @@ class ComparisonInterrupted(KeyboardInterrupt):
 
 
 class ChaoticTrainingWarning(UserWarning):
-    """The cotangent exploded during the backward sweep: derivatives don't predict retraining here."""
+    """The cotangent exploded during the backward sweep: derivatives don't predict retraining here, and why."""
+
+
+class PlateauWarning(UserWarning):
+    """The training loss has hardly left its start: values are about a network that has learnt little."""
 
 
 class DamagedFileWarning(UserWarning):

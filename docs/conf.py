@@ -1,5 +1,6 @@
 """Configuration of the documentation."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ extensions = [
 exclude_patterns = ["_build", "tutorials"]
 html_theme = "furo"
 html_title = "dataval"
+html_static_path = ["_static"]
+mathjax_path = "mathjax/tex-svg.js"  # MathJax 3.2.2 in one file, which needs no fonts: pages work from disk
 default_role = "py:obj"  # a word in single backticks is a link to what it names
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
@@ -46,7 +49,20 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "matplotlib_animations": False,
 }
+
+
+def escape_names(app, what, name, obj, options, lines):
+    """Keep the underscore at the end of an attribute's name, which reStructuredText takes for a link."""
+    lines[:] = [re.sub(r"^:(ivar|vartype) (\w+)_:", r":\1 \2\\_:", line) for line in lines]
+
+
+def setup(app):
+    """Come after napoleon, which has the priority 500."""
+    app.connect("autodoc-process-docstring", escape_names, priority=900)
+
+
 suppress_warnings = ["config.cache"]

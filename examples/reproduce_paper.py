@@ -62,7 +62,7 @@ FULL = Size(10_000, 2_000, 20, 500, 10_000, 40, 0.4, 5)
 
 
 def make_learner(model: str, epochs: int, rate: float) -> dv.Learner:
-    build, backend = named_model(model, (1, 28, 28), 10)
+    build, backend = named_model(model, (1, 28, 28), 10, initialisation="framework")  # as papers have it
     optimizer = dv.SGD(learning_rate=rate, momentum=0.9, weight_decay=5e-4)
     return dv.Learner(
         build, training=dv.Training(optimizer=optimizer, epochs=epochs, batch_size=50), backend=backend

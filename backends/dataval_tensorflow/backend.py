@@ -41,6 +41,7 @@ from dataval_tensorflow.derivatives.second_order import inexact_layer
 from dataval_tensorflow.derivatives.tracing import call, compiled
 from dataval_tensorflow.losses import check_returned, of_outputs, per_sample_loss, target_dtype, token_losses
 from dataval_tensorflow.model.functional import Caller, FunctionalModel, choose_device, make_caller
+from dataval_tensorflow.model.kinks import kinked_layers
 from dataval_tensorflow.model.layers import differentiable_operations, uses_onednn
 from dataval_tensorflow.model.parameters import Named
 from dataval_tensorflow.model.randomness import drawn_state, seeded
@@ -307,6 +308,10 @@ class TensorFlowBackend(Backend):
     def blame(self, batch: Batch) -> str | None:
         """Name the layer without an exact second derivative."""
         return inexact_layer(self.model, batch)
+
+    def kinks(self) -> tuple[str, ...]:
+        """Return the kinds of layers and activations with kinks; functions that a call makes are not seen."""
+        return kinked_layers(self.model.caller)
 
     def _make_objective(self, function: ObjectiveFunction | None) -> TensorFlowObjective:
         fast = self.loss.can_be_vectorised

@@ -39,6 +39,7 @@ from dataval_torch.derivatives.rehearsal import Rehearsal
 from dataval_torch.derivatives.second_order import inexact_layer
 from dataval_torch.losses import check_tied, per_sample_loss, target_dtype, token_losses
 from dataval_torch.model.functional import FunctionalModel, choose_device, own_module
+from dataval_torch.model.kinks import kinked_layers
 from dataval_torch.model.layers import own_modes, own_settings, under_own_settings
 from dataval_torch.model.randomness import seeded
 from dataval_torch.model.settings import ignored_settings
@@ -271,6 +272,10 @@ class TorchBackend(Backend):
         """Name the layer or the buffers without an exact second derivative."""
         with own_settings(self.model.device):
             return inexact_layer(self.model, batch)
+
+    def kinks(self) -> tuple[str, ...]:
+        """Return the kinds of modules with kinks; functions that a forward pass calls are not seen."""
+        return kinked_layers(self.model.module)
 
     @property
     def is_accelerated(self) -> bool:

@@ -6,8 +6,10 @@ activations and average pooling, under which values predict retraining best.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +18,9 @@ __all__ = ["build"]
 _HIDDEN = 64
 
 
-def build(name: str, input_shape: Sequence[int], n_outputs: int) -> nn.Module:
+def build(
+    name: str, input_shape: Sequence[int], n_outputs: int, initialisation: str = "framework"
+) -> nn.Module:
     """Build a model.
 
     Parameters
@@ -27,8 +31,11 @@ def build(name: str, input_shape: Sequence[int], n_outputs: int) -> nn.Module:
         Shape of one sample, channels first.
     n_outputs : int
         Number of outputs.
+    initialisation : {"framework", "he"}
+        PyTorch's own, or normal weights of variance 2 / fan-in and biases of 0 (He et al., 2015).
     """
-    return _BUILDERS[name](tuple(input_shape), n_outputs)
+    model = _BUILDERS[name](tuple(input_shape), n_outputs)
+    return _he(model) if initialisation == "he" else model
 
 
 def _linear(shape: tuple[int, ...], n_outputs: int) -> nn.Module:
@@ -66,21 +73,31 @@ def _lenet(
     n_outputs: int,
     activation: type[nn.Module] = nn.GELU,
     pool: type[nn.Module] = nn.AvgPool2d,
-) -> nn.Module:
-    """LeNet-5 (LeCun et al., 1998)."""
+    *,
+    is_normalised: bool = False,
+) -> nn.Sequential:
+    """LeNet-5 (LeCun et al., 1998); normalised, if at all, before each activation."""
     channels, height, width = shape
     n_pixels = ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
+
+    def normal(layer: Any, *sizes: int) -> list[nn.Module]:
+        return [layer(*sizes)] if is_normalised else []
+
     return nn.Sequential(
         nn.Conv2d(channels, 6, 5, padding=2),
+        *normal(nn.GroupNorm, 2, 6),
         activation(),
         pool(2),
         nn.Conv2d(6, 16, 5),
+        *normal(nn.GroupNorm, 4, 16),
         activation(),
         pool(2),
         nn.Flatten(),
         nn.Linear(16 * n_pixels, 120),
+        *normal(nn.LayerNorm, 120),
         activation(),
         nn.Linear(120, 84),
+        *normal(nn.LayerNorm, 84),
         activation(),
         nn.Linear(84, n_outputs),
     )
@@ -90,4 +107,20 @@ def _lenet_relu(shape: tuple[int, ...], n_outputs: int) -> nn.Module:
     return _lenet(shape, n_outputs, nn.ReLU, nn.MaxPool2d)
 
 
-_BUILDERS = {"linear": _linear, "mlp": _mlp, "cnn": _cnn, "lenet": _lenet, "lenet-relu": _lenet_relu}
+def _he(model: nn.Module) -> nn.Module:
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return model
+
+
+_BUILDERS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+    "linear": _linear,
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "lenet": _lenet,
+    "lenet-norm": partial(_lenet, is_normalised=True),
+    "lenet-relu": _lenet_relu,
+}

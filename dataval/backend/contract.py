@@ -266,6 +266,10 @@ class Backend(ABC):
         """Name what has no exact second derivative: "the layer 'act' (Clamp)"; None if it isn't found."""
         return None
 
+    def kinks(self) -> tuple[str, ...]:
+        """Return the kinds of the model's layers that have kinks, as far as they can be seen: "ReLU"."""
+        return ()
+
     @property
     def is_accelerated(self) -> bool:
         """Whether the backend's arrays are in another memory than NumPy's."""

@@ -84,6 +84,11 @@ def _add_compare(commands: Any) -> None:
     add("--n-val", type=_whole(1), help="validation samples (default: 1000 of Fashion-MNIST, else a part)")
     add("--ground-truth", type=_whole(3), metavar="K", help="retrain without K random subsets; report the LDS")
     add("--fraction", type=_number, help="share of the samples that each subset removes (default: 0.01)")
+    add(
+        "--across-seeds",
+        action=argparse.BooleanOptionalAction,
+        help="with --ground-truth and several seeds: judge the values of each seed by the others as well",
+    )
     add("--epochs", type=_whole(1, MOST_EPOCHS), help="passes over the samples (default: 20)")
     add("--batch-size", type=_whole(1), help="samples in each update (default: 50)")
     add("--learning-rate", type=_number, help="default: 0.02 (SGD with momentum 0.9)")

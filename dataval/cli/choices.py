@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 DatasetName = Literal["digits", "breast-cancer", "wine", "fashion-mnist"]
-ModelName = Literal["linear", "mlp", "cnn", "lenet", "lenet-relu"]
+ModelName = Literal["linear", "mlp", "cnn", "lenet", "lenet-norm", "lenet-relu"]
 NoiseName = Literal["symmetric", "pair"]
 DetectMethod = Literal["mean-loss", "held-out-loss"]
 TaskName = Literal["classification", "regression"]

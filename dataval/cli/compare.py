@@ -95,6 +95,7 @@ def _compared(
         ground_truth=config.ground_truth or ("loo" if "loo" in methods and len(methods) > 1 else None),
         seeds=config.seeds,
         fraction=config.fraction,
+        across_seeds=config.across_seeds,
         folder=folder,
     )
 

@@ -47,6 +47,8 @@ class CompareConfig(BaseModel):
         Number of random subsets that the model is retrained without; None for none.
     fraction : float
         Share of the samples that each removes.
+    across_seeds : bool
+        Whether the values of each seed are judged by the retrainings of the other seeds, too.
     training : Training
         Optimizer, schedule, epochs, batch size; its seed is replaced by each of `seeds`.
     """
@@ -64,12 +66,15 @@ class CompareConfig(BaseModel):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...], Field(min_length=1)] = (0,)
     ground_truth: Annotated[int, Field(ge=3, le=100_000)] | None = None
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    across_seeds: bool = False
     training: Training = _TRAINING
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is there twice: give each once")
+        if self.across_seeds and (len(self.seeds) < 2 or self.ground_truth is None):
+            raise ValueError("across_seeds: needs a ground_truth and at least two seeds")
         if self.training.epochs > MOST_EPOCHS:
             raise ValueError(f"training.epochs: must be at most {MOST_EPOCHS} (got {self.training.epochs})")
         if self.training.seed > MOST_SEED:

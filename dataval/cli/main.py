@@ -82,7 +82,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of the configuration that arguments replace."""
     names = ("dataset", "n_train", "n_val", "model", "backend", "methods", "noise", "noise_kind", "seeds")
-    changes = {name: getattr(options, name) for name in (*names, "ground_truth", "fraction")}
+    changes = {name: getattr(options, name) for name in (*names, "ground_truth", "fraction", "across_seeds")}
     optimizer = {"learning_rate": options.learning_rate}
     training = {"epochs": options.epochs, "batch_size": options.batch_size, "optimizer": _given(optimizer)}
     return _given({**changes, "training": _given(training)})

@@ -17,7 +17,15 @@ from dataval.training.learner import Learner
 if TYPE_CHECKING:
     from dataval.methods.base import DataValuator
 
-__all__ = ["GroundTruth", "Truth", "check_arrays", "check_methods", "check_seeds", "check_truth"]
+__all__ = [
+    "GroundTruth",
+    "Truth",
+    "check_across_seeds",
+    "check_arrays",
+    "check_methods",
+    "check_seeds",
+    "check_truth",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Truth = SubsetTruth | FloatArray | str | None
@@ -108,6 +116,16 @@ def check_truth(
             raise ValueError(f"ground_truth={truth!r} is not one of the methods {list(methods)}")
         return [truth] * n_seeds
     return _given_truth(truth, n_samples, n_seeds)
+
+
+def check_across_seeds(truths: Sequence[Truth | int]) -> None:
+    """Raise if there is nothing to judge the values of one seed by but its own training."""
+    if len(truths) < 2:
+        raise ValueError("across_seeds=True judges values by other seeds: give at least two, seeds=range(3)")
+    if not all(isinstance(truth, SubsetTruth | int) for truth in truths):
+        raise ValueError(
+            "across_seeds=True needs subsets as the truth: ground_truth=40, or one SubsetTruth a seed"
+        )
 
 
 def _given_truth(truth: Any, n_samples: int, n_seeds: int) -> list[Truth | int]:

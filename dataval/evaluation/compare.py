@@ -18,6 +18,7 @@ from dataval.errors import ComparisonInterrupted, RunMismatchError
 from dataval.evaluation.arguments import (
     GroundTruth,
     Truth,
+    check_across_seeds,
     check_arrays,
     check_methods,
     check_seeds,
@@ -25,6 +26,7 @@ from dataval.evaluation.arguments import (
 )
 from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.memory import PeakMemory
+from dataval.metrics.across_seeds import fidelity_across_seeds
 from dataval.metrics.agreement import leave_one_out_agreement
 from dataval.metrics.fidelity import SubsetTruth, linear_datamodeling_score
 from dataval.metrics.noise_detection import noise_detection
@@ -56,6 +58,7 @@ def compare(
     ground_truth: GroundTruth = None,
     seeds: Sequence[int] | None = None,
     fraction: float = 0.01,
+    across_seeds: bool = False,
     n_bootstrap: int = 1000,
     n_jobs: int | None = None,
     folder: str | Path | None = None,
@@ -95,6 +98,11 @@ def compare(
         that model's parameters. A method with a parameter ``seed`` gets the same one.
     fraction : float, default 0.01
         Share of the samples that each of the K subsets removes.
+    across_seeds : bool, default False
+        With several seeds and subsets as the truth: judge the values of each seed also by the trainings with
+        the other seeds, and the mean of the other seeds' values by its own (`fidelity_across_seeds`). All seeds
+        then leave out the same K subsets, and the row "outcomes of other seeds" says how far outcomes depend on
+        the seed.
     n_bootstrap : int, default 1000
         Resamples behind the intervals of noise detection.
     n_jobs : int, optional
@@ -136,7 +144,7 @@ def compare(
     whole_number("n_bootstrap", n_bootstrap, minimum=0)
     if progress is not None:
         flag("progress", progress)
-    options = {
+    options: dict[str, Any] = {
         "fraction": share("fraction", fraction),
         "n_jobs": process_count("n_jobs", n_jobs),
         "folder": folder_path("folder", folder),
@@ -145,7 +153,10 @@ def compare(
     if is_noisy is not None:
         rank_samples(np.zeros(len(data)), is_noisy)
     truths = check_truth(ground_truth, chosen, len(data), len(known_seeds))
-    work = _Work(chosen, data, validation, known_seeds, truths)
+    if flag("across_seeds", across_seeds):
+        check_across_seeds(truths)
+        options["seed"] = known_seeds[0]
+    work = _Work(chosen, data, validation, known_seeds, truths, across_seeds)
     try:
         _carry_out(work, options, progress)
     except KeyboardInterrupt:
@@ -162,6 +173,7 @@ class _Work:
     validation: Samples
     seeds: tuple[int, ...]
     truths: list[Truth | int]
+    across_seeds: bool
     values: dict[str, FloatArray] = field(init=False)
     outcomes: dict[str, list[Outcome]] = field(init=False)
     problems: list[str] = field(default_factory=list)
@@ -277,8 +289,7 @@ def _find_truth(work: _Work, position: int, trained: _Trained, options: dict[str
             *validation.as_arguments(),
             run=trained.run,
             n_subsets=n_subsets,  # type: ignore[arg-type]
-            seed=work.seeds[position],
-            **options,
+            **{"seed": work.seeds[position]} | options,
         )
     except Exception as error:  # noqa: BLE001 - the values found so far are not lost
         work.problems.append(f"no ground truth for seed {work.seeds[position]}: {_describe(error)}")
@@ -292,10 +303,33 @@ def _judge(work: _Work, is_noisy: npt.ArrayLike | None, n_bootstrap: int) -> Com
         for position in positions:
             judged = _judged(work, name, position, is_noisy, n_bootstrap)
             work.outcomes[name][position] = work.outcomes[name][position].model_copy(update=judged)
+        if work.across_seeds:
+            _judge_across_seeds(work, name)
         outcomes, stability = tuple(work.outcomes[name]), _stability(work.values[name][positions])
         results.append(MethodResult(name=name, outcomes=outcomes, stability=stability))
     notes = _partial(work)
     return Comparison(work.seeds, tuple(results), work.values, (*work.problems, *notes))
+
+
+def _judge_across_seeds(work: _Work, name: str) -> None:
+    """Hold a method's values against the truths of other seeds, where at least two seeds have both."""
+    rows = work.values[name]
+    there = [
+        i
+        for i, truth in enumerate(work.truths)
+        if work.is_valued(name, i) and isinstance(truth, SubsetTruth) and not np.isnan(rows[i]).any()
+    ]
+    if len(there) < 2:
+        return
+    truths = [truth for i in there if isinstance(truth := work.truths[i], SubsetTruth)]
+    found = fidelity_across_seeds(rows[there], truths)
+    for i, other, averaged in zip(there, found.other, found.averaged, strict=True):
+        update = {
+            "fidelity_other_seeds": other,
+            "fidelity_averaged": averaged,
+            "outcome_correlation": found.outcome_correlation,
+        }
+        work.outcomes[name][i] = work.outcomes[name][i].model_copy(update=update)
 
 
 def _stability(rows: FloatArray) -> RankStability | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
-from dataval.checks import some_folder
+from dataval.checks import described, some_folder
+from dataval.evaluation.outcomes import MethodResult, Outcome, Record
+from dataval.evaluation.tables import aligned, as_csv, as_html, as_latex, as_markdown
 from dataval.files.folder import Layout, check_target, read_folder, write_folder
 from dataval.files.npz import read_npz, write_npz
-from dataval.metrics.agreement import LeaveOneOutAgreement
-from dataval.metrics.fidelity import LinearDatamodelingScore
-from dataval.metrics.noise_detection import NoiseDetectionReport
-from dataval.metrics.stability import RankStability
+from dataval.metrics.context import attainable
+from dataval.metrics.stability import ValueDistribution, value_distribution
 
 __all__ = ["Comparison", "MethodResult", "Outcome", "check_folder"]
 
@@ -36,65 +35,10 @@ _LAYOUT = Layout(
     shared=True,
 )
 _RANDOM = "random order"
+_OUTCOMES = "outcomes of other seeds"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Outcome(_Frozen):
-    """What one method gave for one seed.
-
-    Attributes
-    ----------
-    seed : int
-    error : str or None
-        Why there are no values.
-    seconds : float or None
-        Time to value all samples, given the trained run; None for values that were passed in.
-    training_seconds : float or None
-        Time to train the run, which all methods of the same learner share; None where none was trained.
-    peak_memory : int or None
-        Bytes by which resident memory rose meanwhile; None where it can't be known.
-    noise : NoiseDetectionReport or None
-    fidelity : LinearDatamodelingScore or None
-    agreement : LeaveOneOutAgreement or None
-        What the values were judged by; None where there was nothing to judge them by, or no values.
-    """
-
-    seed: int
-    error: str | None = None
-    seconds: float | None = None
-    training_seconds: float | None = None
-    peak_memory: int | None = None
-    noise: NoiseDetectionReport | None = None
-    fidelity: LinearDatamodelingScore | None = None
-    agreement: LeaveOneOutAgreement | None = None
-
-
-class MethodResult(_Frozen):
-    """What one method gave.
-
-    Attributes
-    ----------
-    name : str
-    outcomes : tuple of Outcome
-        One a seed.
-    stability : RankStability or None
-        How far the seeds agree; None for fewer than two.
-    """
-
-    name: str
-    outcomes: tuple[Outcome, ...]
-    stability: RankStability | None = None
-
-    @property
-    def errors(self) -> tuple[str, ...]:
-        """The errors of all seeds, each once."""
-        return tuple(dict.fromkeys(outcome.error for outcome in self.outcomes if outcome.error))
-
-
-class _Record(_Frozen):
+class _Record(Record):
     seeds: tuple[int, ...]
     methods: tuple[MethodResult, ...]
     problems: tuple[str, ...]
@@ -113,9 +57,10 @@ _AGREEMENT = {
     "LOO same sign": "same_sign",
     "LOO relative error": "mean_relative_error",
 }
+_ACROSS = {"LDS other seed": "fidelity_other_seeds", "LDS averaged": "fidelity_averaged"}
 _STABILITY = {"seeds Spearman": "spearman", "seeds overlap": "overlap"}
 _FORMATS = {
-    **dict.fromkeys([*_NOISE, "LDS", *_AGREEMENT], ".3f"),
+    **dict.fromkeys([*_NOISE, "LDS", *_ACROSS, *_AGREEMENT], ".3f"),
     "LOO relative error": ".3g",
     "seconds": ".3g",
     "peak MiB": ".0f",
@@ -154,10 +99,11 @@ class Comparison:
         """Return one dict a method: its name, the mean of every metric over the seeds, and their spread.
 
         The standard deviation over several seeds is under the metric's name followed by "sd". The row "random
-        order" holds what a random order gets in expectation.
+        order" holds what a random order gets in expectation, "outcomes of other seeds" how well
+        what happened to another seed predicts, and, as "LDS averaged", about the most that any values can.
         """
         rows = [self._row(method) for method in self.methods]
-        return [*rows, *self._random_row()]
+        return [*rows, *self._outcomes_row(), *self._random_row()]
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics that at least one method has, as in `table`."""
@@ -172,19 +118,53 @@ class Comparison:
         found = (_metrics(outcome).get(metric) for outcome in result.outcomes)
         return [number for number in found if number is not None]
 
+    def distribution(self, method: str, quantiles: Sequence[float] = (0.05, 0.5, 0.95)) -> ValueDistribution:
+        """Return how a method's values are spread over the seeds that have any; see `value_distribution`."""
+        rows = self.values[self[method].name]
+        return value_distribution(rows[~np.isnan(rows).all(axis=1)], quantiles=quantiles)
+
     def table(self) -> Any:
-        """Return `rows` as a pandas DataFrame, or as aligned text where pandas is not installed."""
+        """Return `rows` as a pandas DataFrame, or as aligned text where pandas is not installed.
+
+        Columns that hold nothing are left out.
+        """
         if importlib.util.find_spec("pandas") is None:
             return str(self)
         import pandas as pd
 
-        return pd.DataFrame(self.rows()).set_index("method")
+        rows = self.rows()
+        used = [name for name, known in _known(rows).items() if known]
+        return pd.DataFrame(rows)[used].set_index("method")
+
+    def to_markdown(self) -> str:
+        """Return the table that is printed, mean ± standard deviation over the seeds, in Markdown."""
+        return as_markdown(self._lines())
+
+    def to_latex(self) -> str:
+        r"""Return the same as a ``tabular`` in LaTeX; it needs ``\usepackage{booktabs}``."""
+        return as_latex(self._lines())
+
+    def to_csv(self) -> str:
+        """Return `rows` as comma-separated values, unrounded, without columns that hold nothing."""
+        rows = self.rows()
+        used = [name for name, known in _known(rows).items() if known]
+        cells = [["" if row.get(name) is None else str(row[name]) for name in used] for row in rows]
+        return as_csv([used, *cells])
 
     def __str__(self) -> str:
-        rows, used = self.rows(), self.metrics()
-        lines = [["", *used], *([row["method"], *(_cell(row, name) for name in used)] for row in rows)]
         notes = [f"{method.name} failed: {error}" for method in self.methods for error in method.errors]
-        return "\n".join([*_aligned(lines), *notes, *self.problems])
+        return "\n".join([aligned(self._lines()), *notes, *self.problems])
+
+    def __repr__(self) -> str:
+        names = described([method.name for method in self.methods])
+        return f"Comparison(methods={names}, seeds={list(self.seeds)})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._lines())
+
+    def _lines(self) -> list[list[str]]:
+        used = self.metrics()
+        return [["", *used], *([row["method"], *(_cell(row, name) for name in used)] for row in self.rows())]
 
     def save(self, folder: str | Path) -> Path:
         """Write the comparison into a folder: ``comparison.json`` and a file of values, ``.npz``, no pickle.
@@ -246,6 +226,12 @@ class Comparison:
         row["error"] = "; ".join(method.errors) or None
         return row
 
+    def _outcomes_row(self) -> Iterator[dict[str, Any]]:
+        """Yield how well the outcomes of another seed predict those of one, and those of all seeds together."""
+        outcomes = [outcome for method in self.methods for outcome in method.outcomes]
+        for known in [o.outcome_correlation for o in outcomes if o.outcome_correlation is not None][:1]:
+            yield {"method": _OUTCOMES, "LDS other seed": known, "LDS averaged": attainable(known)}
+
     def _random_row(self) -> Iterator[dict[str, Any]]:
         """Yield what a random order gets, where there is a metric for which that is known."""
         outcomes = [outcome for method in self.methods for outcome in method.outcomes]
@@ -259,6 +245,8 @@ class Comparison:
             }
         if any(outcome.fidelity for outcome in outcomes):
             row["LDS"] = 0.0
+        if any(outcome.fidelity_other_seeds is not None for outcome in outcomes):
+            row |= dict.fromkeys(_ACROSS, 0.0)
         if any(outcome.agreement for outcome in outcomes):
             row |= {"LOO Pearson": 0.0, "LOO Spearman": 0.0}
         for stability in [method.stability for method in self.methods if method.stability][:1]:
@@ -312,6 +300,7 @@ def _metrics(outcome: Outcome) -> dict[str, float]:
         found |= {name: getattr(outcome.noise, read).value for name, read in _NOISE.items()}
     if outcome.fidelity is not None:
         found["LDS"] = outcome.fidelity.score
+    found |= {name: value for name, read in _ACROSS.items() if (value := getattr(outcome, read)) is not None}
     if outcome.agreement is not None:
         found |= {name: getattr(outcome.agreement, read) for name, read in _AGREEMENT.items()}
     if outcome.seconds is not None:
@@ -328,18 +317,15 @@ def _mean_and_spread(name: str, found: list[float], *, several: bool) -> dict[st
     return row
 
 
+def _known(rows: list[dict[str, Any]]) -> dict[str, bool]:
+    """Return for each column whether a row has something in it, in the order of the columns."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: any(row.get(name) is not None for row in rows) for name in names}
+
+
 def _cell(row: dict[str, Any], name: str) -> str:
     value, spread = row.get(name), row.get(f"{name} sd")
     if value is None:
         return "-"
     text = f"{value:{_FORMATS[name]}}"
     return text if spread is None else f"{text} ± {spread:{_FORMATS[name]}}"
-
-
-def _aligned(lines: list[list[str]]) -> list[str]:
-    """Lay cells out in columns: the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]

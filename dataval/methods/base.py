@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from dataval.backend.registry import framework_settings
-from dataval.checks import folder_path, process_count, whole_number
+from dataval.checks import whole_number
 from dataval.data import Samples
 from dataval.methods.explanation import Explanations
 from dataval.methods.groups import Groups
 from dataval.methods.questions import Questions, as_queries, negative_output, predict
-from dataval.metrics.fidelity import LinearDatamodelingScore, linear_datamodeling_score
-from dataval.metrics.statistics import check_values
-from dataval.objectives.validation import ValidationObjective
-from dataval.retraining.subsets import draw_subsets, retrain_subsets_of
+from dataval.methods.verification import Verification
+from dataval.metrics.fidelity import LinearDatamodelingScore
 from dataval.training.replay import Replay
 from dataval.training.run import TrainingRun
 
@@ -206,6 +205,9 @@ class DataValuator(BaseEstimator, ABC):
         fraction: float = 0.01,
         values: NDArray[np.float64] | None = None,
         seed: int = 0,
+        seeds: Sequence[int] | None = None,
+        average: bool = False,
+        is_noisy: ArrayLike | None = None,
         n_jobs: int | None = None,
         group_size: int | None = None,
         folder: str | Path | None = None,
@@ -215,6 +217,9 @@ class DataValuator(BaseEstimator, ABC):
         The linear datamodeling score: Spearman's correlation, over random subsets of the training samples,
         between the sum of the removed samples' values and the true rise of the validation objective when the
         model is trained without them (same initialisation, batches and seeds).
+
+        Beside the score stand what plain baselines get on the same subsets, the loss and how far removal
+        changes it, and, of a classifier, the accuracy. A `PlateauWarning` says that training has hardly begun.
 
         Parameters
         ----------
@@ -228,6 +233,16 @@ class DataValuator(BaseEstimator, ABC):
             Values to judge; ``score(X, y)`` by default.
         seed : int, default 0
             Draws the subsets and the bootstrap.
+        seeds : sequence of int, optional
+            Judge the same values also by trainings with these seeds, other than their own (of batches and
+            random draws, and of the initialisation where a callable builds the model): ``.other_seeds``.
+            Each takes as many retrainings again.
+        average : bool, default False
+            With `seeds`: value the samples under each of them as well, and judge the mean of the values of all
+            other trainings.
+        is_noisy : array-like of bool, shape (N,), optional
+            Which training samples are known to be wrong. Counting those that a subset removes predicts much by
+            itself: the score with that count held fixed is then in ``.baselines``.
         n_jobs : int, optional
             Processes that retrain in parallel, -1 for as many as there are cores; by default one, or what
             `joblib.parallel_config` says, such as all workers of a Dask cluster. Doesn't change the result.
@@ -242,38 +257,36 @@ class DataValuator(BaseEstimator, ABC):
         Returns
         -------
         LinearDatamodelingScore
-            ``.score`` in [-1, 1], ``.confidence_interval``, ``.predicted``, ``.actual``.
+            ``.score`` in [-1, 1], ``.confidence_interval``, ``.predicted``, ``.actual``, ``.baselines``,
+            ``.other_seeds``, ``.loss``, ``.spread``, ``.accuracy``.
 
         Raises
         ------
         ValueError
-            If a subset would be empty or everything, or there are fewer than three.
+            If a subset would be empty or everything, there are fewer than three, or `seeds` has the run's own.
+        InvalidDataError
+            If other seeds are asked for and the run is of a recorded loop.
         RunMismatchError
             If the run has states alone: there is no start to train from again.
         """
-        prepared = self._trained_again()
-        prepared.check_updates("verify")
-        options: dict[str, Any] = {
-            "n_jobs": process_count("n_jobs", n_jobs),
-            "group_size": None if group_size is None else whole_number("group_size", group_size, minimum=1),
-            "folder": folder_path("folder", folder),
-        }
-        source, validation = self._question(X, y)
-        objective = getattr(self, "objective", None)
-        ValidationObjective(prepared.program.backend, validation, objective)  # raises if it can't be evaluated
-        removed = draw_subsets(prepared.run.n_samples, n_subsets, fraction, seed)
-        judged = self._score(source, validation) if values is None else check_values(values)
-        if len(judged) != prepared.run.n_samples:
-            raise ValueError(f"values must have shape ({prepared.run.n_samples},), got {judged.shape}")
-        truth = retrain_subsets_of(
-            prepared,
-            validation,
-            objective=objective,
-            removed=removed,
-            progress=self.learner.progress,
-            **options,
+        verification = Verification(
+            self,
+            self._trained_again(),
+            n_subsets=n_subsets,
+            fraction=fraction,
+            values=values,
+            seed=seed,
+            seeds=seeds,
+            average=average,
+            is_noisy=is_noisy,
+            n_jobs=n_jobs,
+            group_size=group_size,
+            folder=folder,
         )
-        found = linear_datamodeling_score(judged, truth, seed=seed)
+        source, validation = self._question(X, y)
+        verification.check(validation)
+        judged = self._score(source, validation) if verification.given is None else verification.given
+        found = verification.of(judged, validation)
         if values is None:
             self._advise(found)
         return found

@@ -127,9 +127,11 @@ class HyDRA(RunValuator):
     diagnostics_ : dict
         ``"cotangent_norm"``: norm of the parameters' cotangent before every update and after the last, shape
         ``(T + 1,)`` (after `attribute`: the largest over the samples). ``"growth"``: its maximum relative to
-        the last entry, where the sweep starts. With a `projection`, these are of the probes, and a question
-        adds ``"standard_error"`` of every value (random probes), or ``"captured"``, the share of a gradient's
-        squared norm that lies in the span, shape ``(1,)`` or ``(n_val,)``. With `removed` they are the largest
+        the last entry, where the sweep starts. ``"stability"`` (exact values): what the plain run tells of
+        how smooth training was, a `RunStability` with the ``risks`` that it names. With a `projection`, these
+        are of the probes, and a question adds ``"standard_error"`` of every value (random probes), or
+        ``"captured"``, the share of a gradient's squared norm that lies in the span, shape ``(1,)`` or
+        ``(n_val,)``. With `removed` they are the largest
         of all runs, and there are ``"standard_error"`` of every value, ``"relative_error"`` (its median over
         the values' standard deviation), ``"n_runs"`` done, ``"rank_correlation"`` of their values (mean over
         pairs); for each run ``"share_removed"``, ``"rank_correlation_with_plain"``, and ``"actual_change"`` of
@@ -279,7 +281,7 @@ class HyDRA(RunValuator):
                 for chunk in self._chunks(replay, len(probes))
             ]
         result = joined(results)
-        self.diagnostics_ = report_growth(result, is_exact=self._curvature == "exact")
+        self.diagnostics_ = report_growth(result, replay, is_exact=self._curvature == "exact")
         return Sketch(probes, result.values, self.diagnostics_)
 
     def _from_sketch(self, replay: Replay, gradients: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
@@ -313,7 +315,7 @@ class HyDRA(RunValuator):
             else:
                 found = average_over_runs(self, HyDRA._outcome, self._masked_runs, replay, question, parts)
                 more = found.diagnostics()
-        self.diagnostics_ = report_growth(found, is_exact=self._curvature == "exact") | more
+        self.diagnostics_ = report_growth(found, replay, is_exact=self._curvature == "exact") | more
         return found.values
 
     def _outcome(self, replay: Replay, question: ValidationQuestion, parts: dict[Any, Any]) -> Outcome:

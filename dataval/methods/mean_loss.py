@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataval.data import Samples
-from dataval.methods.logs import check_log
+from dataval.methods.logs import check_log, mean_loss_values
 from dataval.methods.of_run import RunValuator
 from dataval.training.learner import Learner
 from dataval.training.replay import Replay
@@ -47,10 +47,4 @@ class MeanLoss(RunValuator):
         check_log(replay, "MeanLoss", "losses")
 
     def _score(self, replay: Replay, validation: Samples) -> NDArray[np.float64]:
-        losses = replay.run.losses
-        seen = np.isfinite(losses)
-        total = np.where(seen, losses, 0.0).sum(axis=0)
-        values = np.asarray(-total / np.maximum(1, seen.sum(axis=0)), dtype=np.float64)
-        without_loss = np.setdiff1d(replay.run.plan.order, np.flatnonzero(seen.any(axis=0)))
-        values[without_loss] = np.nan
-        return values
+        return mean_loss_values(replay.run)

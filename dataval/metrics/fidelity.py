@@ -16,6 +16,7 @@ from dataval.checks import described, share, some_path, whole_number
 from dataval.errors import DamagedFileError
 from dataval.files.atomic import exclusive, is_plain, remove_scratch, write_atomic
 from dataval.files.npz import read_npz, write_npz
+from dataval.metrics.context import Baselines, OtherSeeds
 from dataval.metrics.statistics import check_values, rank_correlation, ranks
 
 __all__ = ["LinearDatamodelingScore", "SubsetTruth", "linear_datamodeling_score"]
@@ -163,6 +164,14 @@ class LinearDatamodelingScore(BaseModel):
         For each subset, the objective after training without it, minus that after training on everything.
     fraction : float
         Share of the samples removed.
+    baselines : Baselines or None
+        What the score has to be held against; of `verify`.
+    other_seeds : OtherSeeds or None
+        How the same values do for trainings with other seeds, where `verify` was asked for it.
+    loss : float or None
+        The objective after training on everything; of `verify`.
+    accuracy : float or None
+        Share of the validation samples that are then classified rightly; of `verify`, for classifiers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -173,18 +182,42 @@ class LinearDatamodelingScore(BaseModel):
     predicted: tuple[float, ...]
     actual: tuple[float, ...]
     fraction: float
+    baselines: Baselines | None = None
+    other_seeds: OtherSeeds | None = None
+    loss: float | None = None
+    accuracy: float | None = None
 
     @property
     def n_subsets(self) -> int:
         """Number of retrainings."""
         return len(self.actual)
 
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the `actual` changes, over the subsets."""
+        return float(np.std(self.actual, ddof=1))
+
+    @property
+    def relative_spread(self) -> float | None:
+        """`spread` over the size of `loss`: where it is near rounding, order is an accident; None without."""
+        return None if not self.loss else self.spread / abs(self.loss)
+
     def __str__(self) -> str:
         low, high = self.confidence_interval
-        return (
+        first = (
             f"linear datamodeling score {self.score:.2f} [{low:.2f}, {high:.2f}] "
             f"({self.n_subsets} retrainings without a random {self.fraction:.3g} of the samples)"
         )
+        parts = [first, self.baselines, self.other_seeds, self._training()]
+        return "\n  ".join(text for part in parts if part is not None and (text := str(part)))
+
+    def _training(self) -> str | None:
+        """Return what the retrainings are about, where that is known."""
+        if self.loss is None:
+            return None
+        relative = "" if self.relative_spread is None else f", {self.relative_spread:.2g} of it"
+        accuracy = "" if self.accuracy is None else f"; accuracy {self.accuracy:.3g}"
+        return f"loss {self.loss:.3g}, changed by {self.spread:.2g} (standard deviation{relative}){accuracy}"
 
 
 def linear_datamodeling_score(

@@ -21,6 +21,7 @@ __all__ = [
     "area_under_recall",
     "auroc",
     "average_precision",
+    "check_mask",
     "detection_curve",
     "expected_found",
     "rank_samples",
@@ -177,7 +178,7 @@ def rank_samples(values: npt.ArrayLike, is_noisy: npt.ArrayLike) -> RankedSample
     ValueError
         If the input is not finite, not one-dimensional, of different lengths or of one class.
     """
-    checked, mask = check_values(values), _check_mask(is_noisy)
+    checked, mask = check_values(values), check_mask(is_noisy)
     if len(checked) != len(mask):
         raise ValueError(
             f"values has {len(checked)} entries and is_noisy has {len(mask)}; "
@@ -192,7 +193,8 @@ def rank_samples(values: npt.ArrayLike, is_noisy: npt.ArrayLike) -> RankedSample
     return RankedSamples(levels, level_of[mask], level_of[~mask])
 
 
-def _check_mask(is_noisy: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def check_mask(is_noisy: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return a mask of shape (n_train,), or raise `ValueError` if it is none."""
     mask = as_array(is_noisy, "is_noisy")
     if mask.ndim != 1:
         raise ValueError(f"is_noisy must have shape (n_train,), got {mask.shape}.")

@@ -8,7 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Interval", "check_values", "correlation", "mean_interval", "rank_correlation", "ranks"]
+__all__ = [
+    "Interval",
+    "check_values",
+    "correlation",
+    "mean_interval",
+    "partial_rank_correlation",
+    "rank_correlation",
+    "ranks",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -103,6 +111,25 @@ def correlation(left: FloatArray, right: FloatArray) -> float:
 def rank_correlation(left: FloatArray, right: FloatArray) -> float:
     """Spearman's correlation, ties at their mean rank; NaN where one side is constant."""
     return correlation(ranks(left), ranks(right))
+
+
+def partial_rank_correlation(left: FloatArray, right: FloatArray, given: FloatArray) -> float:
+    r"""Spearman's correlation of two variables with a third one held fixed.
+
+    .. math:: \rho_{xy\cdot z} = \frac{\rho_{xy} - \rho_{xz}\rho_{yz}}
+              {\sqrt{(1 - \rho_{xz}^2)(1 - \rho_{yz}^2)}}
+
+    which is Pearson's correlation of what a linear regression of the ranks on those of z leaves over. A
+    constant z holds nothing fixed; NaN where x or y is constant, or z alone decides the order of one of them.
+    """
+    plain = rank_correlation(left, right)
+    if given.min() == given.max():
+        return plain
+    of_left, of_right = rank_correlation(left, given), rank_correlation(right, given)
+    left_over = (1 - of_left**2) * (1 - of_right**2)
+    if not left_over > 1e-12:  # rounding of two squares near 1
+        return float("nan")
+    return float(np.clip((plain - of_left * of_right) / np.sqrt(left_over), -1.0, 1.0))
 
 
 def _centred(values: FloatArray) -> FloatArray:

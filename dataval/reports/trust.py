@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from dataval.checks import described
-from dataval.methods.chaos import CHAOTIC_GROWTH
 from dataval.metrics.fidelity import LinearDatamodelingScore
+from dataval.training.stability import CHAOTIC_GROWTH
 
 __all__ = ["Trust", "by_method", "trust_line"]
 

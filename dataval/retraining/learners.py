@@ -20,7 +20,7 @@ from dataval.training.learner import Learner
 from dataval.training.program import Program
 from dataval.training.replay import Replay
 
-__all__ = ["LearnerRetraining", "check_learner_removals"]
+__all__ = ["LearnerRetraining", "check_learner_removals", "seeded"]
 
 
 class LearnerRetraining(Retraining):
@@ -98,11 +98,15 @@ class LearnerRetraining(Retraining):
         if seeds is None:
             yield self._replay
             return
-        program = self._replay.program
-        for seed in seeds:
-            seeded = copy(self._learner)
-            seeded.training = program.training.model_copy(update={"seed": seed})
-            yield seeded.prepare(*program.data.as_arguments(), program.weights)
+        yield from (replay for _, replay in seeded(self._learner, self._replay.program, seeds))
+
+
+def seeded(learner: Learner, program: Program, seeds: tuple[int, ...]) -> Iterator[tuple[Learner, Replay]]:
+    """Yield a learner for every seed, with a run of the same program under it that is still to be done."""
+    for seed in seeds:
+        other = copy(learner)
+        other.training = program.training.model_copy(update={"seed": seed})
+        yield other, other.prepare(*program.data.as_arguments(), program.weights)
 
 
 class _Judged(NamedTuple):

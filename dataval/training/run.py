@@ -89,6 +89,13 @@ class TrainingRun:
         """Leave behind what the run is joined with: model and data are no part of it."""
         return self.__dict__ | {"binding": None}
 
+    def __repr__(self) -> str:
+        trained = "" if self.is_complete else f", {self.n_completed} of them done"
+        return (
+            f"TrainingRun({self.origin} by {self.backend}, {self.n_samples} samples, {self.n_steps} "
+            f"updates{trained}, {len(self.checkpoints)} states kept)"
+        )
+
     @property
     def n_steps(self) -> int:
         """Number of updates T of the whole run."""

@@ -12,7 +12,7 @@ from dataval.backend.losses import describe_loss
 from dataval.errors import TrainedModelWarning
 from dataval.training.program import Program
 
-__all__ = ["warn_trained_before"]
+__all__ = ["best_constant_loss", "warn_trained_before"]
 
 _FEWEST = 10  # samples: what is untrained may fit a few of them by chance
 _SHARE = 0.5  # of what the best constant prediction loses
@@ -34,14 +34,12 @@ def warn_trained_before(program: Program, losses: NDArray[np.floating], loss: st
     """
     batch = program.plan.batch(0)
     counted = np.isfinite(losses) & (program.weights[batch] > 0)
-    constant = _CONSTANTS.get(loss)
-    if constant is None or counted.sum() < _FEWEST:
+    if loss not in _CONSTANTS or counted.sum() < _FEWEST:
         return
     targets = program.data.take(batch[counted]).targets
-    if not isinstance(targets, np.ndarray):
-        return
-    found, best = float(losses[counted].mean()), constant(targets)
-    if found < _SHARE * best:
+    best = best_constant_loss(loss, targets) if isinstance(targets, np.ndarray) else None
+    found = float(losses[counted].mean())
+    if best is not None and found < _SHARE * best:
         warnings.warn(
             f"the model looks trained: before the first update its loss was {found:.2g}, that of the best "
             f"constant prediction is {best:.2g}. It is now trained further; to value the training that it had, "
@@ -49,6 +47,25 @@ def warn_trained_before(program: Program, losses: NDArray[np.floating], loss: st
             TrainedModelWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def best_constant_loss(loss: str, targets: NDArray[np.generic]) -> float | None:
+    """Return the mean loss of the constant prediction that is best for some targets.
+
+    Parameters
+    ----------
+    loss : str
+        As a run describes it.
+    targets : ndarray, shape (n, ...)
+        Of the samples.
+
+    Returns
+    -------
+    float or None
+        None for a loss without a name, or with options.
+    """
+    constant = _CONSTANTS.get(loss)
+    return None if constant is None else constant(targets)
 
 
 def _label_entropy(labels: NDArray[np.generic]) -> float:

@@ -105,6 +105,7 @@ COMPARE = {
     "--n-val 0": "at least 1",
     "--n-val 100000": "100000",
     "--ground-truth 2": "at least 3",
+    "--ground-truth 5 --across-seeds": "at least two seeds",
     "--ground-truth 1000000": "ground_truth: must be at most 100000",
     "--ground-truth 5 --fraction 0.0001": "removes none or all",
     "--fraction 0": "fraction: must be greater than 0",

@@ -26,7 +26,7 @@ def done(tmp_path_factory):
     """The folder of one comparison, and what it was asked."""
     out = tmp_path_factory.mktemp("cli") / "results"
     options = ["--methods", "hydra,mean-loss", "--noise", "0.2", "--seeds", "0,3", "--ground-truth", "3"]
-    asked = ["compare", *SMALL, *options, "--fraction", "0.1"]
+    asked = ["compare", *SMALL, *options, "--fraction", "0.1", "--across-seeds"]
     assert main([*asked, "--out", str(out)]) == 0
     return out, asked
 
@@ -67,12 +67,16 @@ def test_it_is_the_comparison_of_the_library(done):
     learner = dv.Learner(build, training=training, backend=backend)
     methods = {"hydra": dv.HyDRA(learner), "mean-loss": dv.MeanLoss(learner)}
     samples = data.X_train, y, data.X_val, data.y_val
-    expected = dv.compare(methods, *samples, is_noisy=is_noisy, seeds=[0, 3], ground_truth=3, fraction=0.1)
+    options = {"seeds": [0, 3], "ground_truth": 3, "fraction": 0.1, "across_seeds": True}
+    expected = dv.compare(methods, *samples, is_noisy=is_noisy, **options)
     found = Comparison.load(out)
     for name in methods:
         np.testing.assert_array_equal(found.values[name], expected.values[name])
         for left, right in zip(found[name].outcomes, expected[name].outcomes, strict=True):
             assert (left.noise, left.fidelity) == (right.noise, right.fidelity)
+            assert left.fidelity_other_seeds == pytest.approx(
+                right.fidelity_other_seeds, abs=1e-12, nan_ok=True
+            )
 
 
 def test_the_configuration_gives_the_same_again(done, tmp_path, capsys):
@@ -87,7 +91,7 @@ def test_the_configuration_gives_the_same_again(done, tmp_path, capsys):
 
 def test_arguments_replace_the_configuration(done, tmp_path):
     out, _ = done
-    arguments = ["--methods", "random", "--learning-rate", "0.5", "--seeds", "7"]
+    arguments = ["--methods", "random", "--learning-rate", "0.5", "--seeds", "7", "--no-across-seeds"]
     assert main(["compare", "--config", str(out / "config.json"), *arguments, "--out", str(tmp_path)]) == 0
     config = CompareConfig.model_validate_json((tmp_path / "config.json").read_text())
     before = CompareConfig.model_validate_json((out / "config.json").read_text())
@@ -160,7 +164,8 @@ def test_the_table_as_csv(done):
     out, _ = done
     rows = list(csv.DictReader((out / "table.csv").read_text().splitlines()))
     expected = Comparison.load(out).rows()
-    assert [row["method"] for row in rows] == ["hydra", "mean-loss", "random order"]
+    methods = ["hydra", "mean-loss", "outcomes of other seeds", "random order"]
+    assert [row["method"] for row in rows] == methods
     assert float(rows[0]["AUROC"]) == expected[0]["AUROC"]
 
 

@@ -9,11 +9,13 @@ import dataval as dv
 from dataval.errors import ComparisonInterrupted, InvalidDataError
 from dataval.evaluation import (
     Comparison,
+    fidelity_across_seeds,
     leave_one_out_agreement,
     linear_datamodeling_score,
     noise_detection,
     rank_stability,
     retrain_subsets,
+    value_distribution,
 )
 from tests.runs import N, make_learner, make_samples
 
@@ -114,6 +116,45 @@ def test_metrics_are_those_of_the_functions(zoo, samples, tmp_path):
         assert outcome.fidelity == linear_datamodeling_score(values[0], truth)
     again = dv.compare(methods_of(learner), *samples, ground_truth=truth)
     assert again["HyDRA"].outcomes[0].fidelity == result["HyDRA"].outcomes[0].fidelity
+
+
+@pytest.mark.slow_on_tensorflow  # which compiles for each of the seeds
+def test_values_of_a_seed_are_judged_by_other_seeds(zoo, samples, tmp_path):
+    learner, seeds = make_learner(zoo, epochs=1), (4, 7, 8)
+    options = {"fraction": 0.1, "folder": tmp_path}
+    methods = {"HyDRA": dv.HyDRA(learner), "one for all": np.arange(N) + 0.0}
+    result = dv.compare(methods, *samples, ground_truth=4, seeds=seeds, across_seeds=True, **options)
+    learners = [make_learner(zoo, epochs=1, seed=seed) for seed in seeds]
+    truths = [retrain_subsets(each, *samples, n_subsets=4, seed=seeds[0], **options) for each in learners]
+    for name, values in result.values.items():
+        expected = fidelity_across_seeds(values, truths)
+        for i, outcome in enumerate(result[name].outcomes):
+            assert outcome.fidelity.score == pytest.approx(expected.same[i], abs=1e-12)
+            assert outcome.fidelity_other_seeds == pytest.approx(expected.other[i], abs=1e-12)
+            assert outcome.fidelity_averaged == pytest.approx(expected.averaged[i], abs=1e-12)
+    rows = {row["method"]: row for row in result.rows()}
+    assert rows["outcomes of other seeds"]["LDS other seed"] == pytest.approx(expected.outcome_correlation)
+    assert rows["outcomes of other seeds"]["LDS averaged"] == pytest.approx(expected.attainable)
+    assert rows["HyDRA"]["LDS other seed"] == pytest.approx(
+        np.mean(result.numbers("HyDRA", "LDS other seed")), abs=1e-12
+    )
+    assert rows["random order"]["LDS averaged"] == 0
+    assert "LDS averaged" in str(result)
+    spread = result.distribution("HyDRA", quantiles=[0.5])
+    np.testing.assert_array_equal(
+        spread.quantiles, value_distribution(result.values["HyDRA"], quantiles=[0.5]).quantiles
+    )
+    loaded = Comparison.load(result.save(tmp_path / "saved"))
+    assert loaded.methods == result.methods
+
+
+def test_other_seeds_need_seeds_and_subsets(samples):
+    methods, effect = {"a": np.arange(N) + 0.0}, np.ones((2, N))
+    with pytest.raises(ValueError, match="give at least two, seeds="):
+        dv.compare(methods, *samples, ground_truth=None, across_seeds=True)
+    for truth in (None, effect, "a"):
+        with pytest.raises(ValueError, match="needs subsets as the truth"):
+            dv.compare(methods, *samples, ground_truth=truth, seeds=[0, 1], across_seeds=True)
 
 
 def test_leave_one_out_as_truth(zoo, samples):
@@ -218,6 +259,26 @@ def test_text_is_aligned_and_what_pandas_is_replaced_by(zoo, samples, monkeypatc
     assert "LDS" not in lines[0]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert result.table() == str(result)
+
+
+def test_forms_for_papers_and_pages(zoo, samples):
+    result = dv.compare(
+        {"a_b & <c>|": dv.MeanLoss(make_learner(zoo))}, *samples, is_noisy=IS_NOISY, seeds=[0, 1]
+    )
+    assert repr(result) == "Comparison(methods=['a_b & <c>|'], seeds=[0, 1])"
+    n_columns = len(result.metrics()) + 1
+    markdown = result.to_markdown().splitlines()
+    assert markdown[2].startswith(r"| a_b & <c>\| |")
+    assert markdown[1].count("---") == n_columns
+    latex = result.to_latex().splitlines()
+    assert latex[0] == r"\begin{tabular}{l" + "r" * (n_columns - 1) + "}"
+    assert latex[4].startswith(r"a\_b \& <c>| & ")
+    assert latex[4].count(r"$\pm$") == str(result).splitlines()[1].count("±")
+    assert "<th>a_b &amp; &lt;c&gt;|</th>" in result._repr_html_()
+    names, cells = (line.split(",") for line in result.to_csv().splitlines()[:2])
+    assert float(cells[names.index("AUROC")]) == result.rows()[0]["AUROC"]
+    assert "error" not in names
+    assert "error" not in result.table().columns
 
 
 def test_saved_and_loaded(zoo, samples, tmp_path):

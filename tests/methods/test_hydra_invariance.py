@@ -99,7 +99,7 @@ def test_a_chaotic_run_warns_with_what_helps(zoo, rate):
     training = TRAINING.model_copy(update={"optimizer": dv.SGD(learning_rate=rate, momentum=0.9), "epochs": 30})
     learner = dv.Learner(shared_model(zoo, "mlp"), training=training, progress=False)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples_for("mlp", N, seed=1))
-    with pytest.warns(dv.ChaoticTrainingWarning, match="smaller learning rate.*hessian=False"):
+    with pytest.warns(dv.ChaoticTrainingWarning, match="smaller learning rate.*hessian=False.*effective rate"):
         hydra.score(*samples_for("mlp", N_VAL, seed=2))
     assert hydra.diagnostics_["growth"] > 1e3
 
@@ -109,7 +109,8 @@ def test_verify_is_high_for_exact_values_of_a_calm_run(zoo):
     learner = dv.Learner(shared_model(zoo, "softmax_regression"), training=training, progress=False)
     samples = samples_for("softmax_regression", 100, seed=1)
     hydra = dv.HyDRA(learner, hessian=True).fit(*samples)
-    result = hydra.verify(*samples_for("softmax_regression", 50, seed=2), n_subsets=20, fraction=0.02)
+    with pytest.warns(dv.errors.PlateauWarning):  # these labels can't be learnt
+        result = hydra.verify(*samples_for("softmax_regression", 50, seed=2), n_subsets=20, fraction=0.02)
     # Removing 2 % from a convex problem is nearly linear: measured 0.99 and above.
     assert result.score > 0.95
     low, high = result.confidence_interval

@@ -56,3 +56,17 @@ def test_is_frozen():
 def test_refuses_nonsense(options, match):
     with pytest.raises(ValueError, match=match):
         dv.Training(**options)
+
+
+def test_smooth_keeps_the_effective_rate():
+    training = dv.Training.smooth(effective_rate=0.1, momentum=0.75, epochs=3, seed=4)
+    assert training.optimizer.learning_rate == pytest.approx(0.025)
+    assert (training.optimizer.momentum, training.epochs, training.seed) == (0.75, 3, 4)
+    assert training.schedule.factors(100, 10)[-1] < 1e-3
+    assert isinstance(dv.Training.smooth(schedule=dv.LinearSchedule()).schedule, dv.LinearSchedule)
+    with pytest.raises(TypeError, match="chooses the optimizer"):
+        dv.Training.smooth(optimizer=dv.SGD(learning_rate=1))
+    with pytest.raises(ValueError, match="momentum must be"):
+        dv.Training.smooth(momentum=1.0)
+    with pytest.raises(ValueError, match="epoch"):
+        dv.Training.smooth(epoch=3)

@@ -25,6 +25,8 @@ from tests.fuzz.calls.call import (
 )
 from tests.fuzz.values import but
 
+TRUTH = dv.evaluation.SubsetTruth(np.eye(len(VALUES), dtype=bool)[:3], np.arange(3.0))
+
 OF_THE_MODEL = ("too narrow", "flat", "of no width", "an axis more")
 OF_THE_LOSS = ("fractions", "negative", "too large", "far too large", "a column", "one-hot")
 """What a comparison learns from its methods: a method that fails has the error in its row."""
@@ -106,6 +108,25 @@ EVALUATION = {
         },
         {"values": ("values", "runs")},
     ),
+    "value_distribution": Call(
+        dv.evaluation.value_distribution,
+        {"values": [VALUES, VALUES[::-1]]},
+        {
+            "values": v.SHAPELESS
+            | {"one run": [VALUES], "lengths that differ": [VALUES, VALUES[1:]], "texts": [["a"] * N] * 2},
+            "quantiles": v.NO_SHARES,
+        },
+        {"values": ("values", "runs")},
+    ),
+    "fidelity_across_seeds": Call(
+        dv.evaluation.fidelity_across_seeds,
+        {"values": [VALUES, VALUES[::-1]], "truths": lambda: [TRUTH, TRUTH]},
+        {
+            "values": v.SHAPELESS | {"one seed": [VALUES], "lengths that differ": [VALUES, VALUES[1:]]},
+            "truths": v.SHAPELESS | {"nothing": [], "no truths": [1, 2], "one seed": [TRUTH]},
+        },
+        {"values": ("values",), "truths": ("truth",)},
+    ),
     "SubsetTruth": Call(
         dv.evaluation.SubsetTruth,
         {"removed": np.eye(3, dtype=bool), "changes": np.ones(3)},
@@ -179,6 +200,22 @@ EVALUATION = {
         },
         OBJECTS | {"exact": ("methods",), "approximate": ("methods",)},
     ),
+    "smoothness": Call(
+        dv.evaluation.smoothness,
+        {"learner": learner, "X": X, "y": Y, "X_val": X, "y_val": Y, "run": run, "parts": ()},
+        DATA
+        | VALIDATION
+        | {
+            "learner": v.NO_LEARNER,
+            "run": v.NO_RUN,
+            "objective": v.NO_FUNCTION,
+            "parts": v.NO_NAME | {"None": None, "unknown": ["masks"]},
+            "step": v.NO_NUMBER | {"zero": 0, "too large": 0.5},
+            "fraction": v.NO_SHARE | {"zero": 0, "one": 1},
+            "seed": v.NO_WHOLE,
+        },
+        OBJECTS | {"run": ("run",)},
+    ),
     "compare": Call(
         lambda **a: dv.compare(**{"n_bootstrap": 5, "progress": False} | a),
         {
@@ -200,6 +237,7 @@ EVALUATION = {
             "ground_truth": but(v.NO_NAME, "a number"),
             "seeds": v.NO_SEEDS,
             "fraction": v.NO_SHARE | {"zero": 0, "one": 1},
+            "across_seeds": v.NO_FLAG,
             "n_bootstrap": v.NO_WHOLE,
             "n_jobs": but(v.NO_COUNT, "minus one"),
             "folder": v.NO_FOLDER,
