@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dataval import datasets, errors, evaluation, noise, plotting, solvers
     from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, TokenCrossEntropy
     from dataval.curvature.kronecker.options import EKFAC, KFAC
+    from dataval.detection.label_errors import LabelErrors
     from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
     from dataval.evaluation.compare import compare
     from dataval.methods.area_under_margin import AreaUnderMargin
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from dataval.methods.hydra import HyDRA
     from dataval.methods.influence import InfluenceFunction
     from dataval.methods.input_similarity import InputSimilarity
+    from dataval.methods.kernel_leave_one_out import KernelLeaveOneOut
     from dataval.methods.leave_one_out import LeaveOneOut
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
+    from dataval.methods.probability_margin import ProbabilityMargin
     from dataval.methods.random_values import RandomValues
     from dataval.methods.tracin import TracIn
     from dataval.methods.trak import TRAK
@@ -81,6 +84,8 @@ __all__ = [
     "HyDRA",
     "InfluenceFunction",
     "InputSimilarity",
+    "KernelLeaveOneOut",
+    "LabelErrors",
     "Learner",
     "LeaveOneOut",
     "LinearSchedule",
@@ -91,6 +96,7 @@ __all__ = [
     "NAdam",
     "OneCycleSchedule",
     "PolynomialSchedule",
+    "ProbabilityMargin",
     "RAdam",
     "RMSprop",
     "RandomValues",
@@ -112,6 +118,7 @@ __all__ = [
 _HOMES = {
     "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError", "TokenCrossEntropy"),
     "dataval.curvature.kronecker.options": ("EKFAC", "KFAC"),
+    "dataval.detection.label_errors": ("LabelErrors",),
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
@@ -127,9 +134,11 @@ _HOMES = {
         "HyDRA",
         "InfluenceFunction",
         "InputSimilarity",
+        "KernelLeaveOneOut",
         "LeaveOneOut",
         "LoGra",
         "MeanLoss",
+        "ProbabilityMargin",
         "RandomValues",
         "TracIn",
     ),

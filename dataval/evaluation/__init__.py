@@ -6,6 +6,7 @@ from dataval.evaluation.comparison import Comparison, MethodResult, Outcome
 from dataval.evaluation.removal import RemovalCurve, addition_curve, removal_curve
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
 from dataval.metrics.fidelity import LinearDatamodelingScore, SubsetTruth, linear_datamodeling_score
+from dataval.metrics.label_decisions import LabelDecisions
 from dataval.metrics.noise_detection import (
     Metric,
     MetricsAtK,
@@ -21,6 +22,7 @@ __all__ = [
     "ApproximationError",
     "Comparison",
     "Interval",
+    "LabelDecisions",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",

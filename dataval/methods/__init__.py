@@ -10,9 +10,11 @@ from dataval.methods.grand import GraNd
 from dataval.methods.hydra import HyDRA
 from dataval.methods.influence import InfluenceFunction
 from dataval.methods.input_similarity import InputSimilarity
+from dataval.methods.kernel_leave_one_out import KernelLeaveOneOut
 from dataval.methods.leave_one_out import LeaveOneOut
 from dataval.methods.logra import LoGra
 from dataval.methods.mean_loss import MeanLoss
+from dataval.methods.probability_margin import ProbabilityMargin
 from dataval.methods.random_values import RandomValues
 from dataval.methods.tracin import TracIn
 from dataval.methods.trak import TRAK
@@ -30,9 +32,11 @@ __all__ = [
     "HyDRA",
     "InfluenceFunction",
     "InputSimilarity",
+    "KernelLeaveOneOut",
     "LeaveOneOut",
     "LoGra",
     "MeanLoss",
+    "ProbabilityMargin",
     "RandomValues",
     "TracIn",
 ]

@@ -8,10 +8,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.checks import described, flag, one_of
-from dataval.data import Data, Samples, leaves
+from dataval.checks import flag, one_of
+from dataval.data import Samples
 from dataval.errors import InvalidDataError
-from dataval.methods.similarity import SimilarityValuator, parts_of
+from dataval.methods.input_rows import check_features, input_rows
+from dataval.methods.similarity import SimilarityValuator
 from dataval.training.learner import Learner
 from dataval.training.run import TrainingRun
 
@@ -74,14 +75,13 @@ class InputSimilarity(SimilarityValuator):
         """
         one_of("metric", self.metric, ("cosine", "euclidean"))
         flag("signed", self.signed)
-        if self.features is not None and not callable(self.features):
-            raise TypeError(f"features must be a function of the inputs, got {described(self.features)}")
+        check_features(self.features)
         super().fit(X, y, run=run)
-        self._vectors = self._all_features(self._data)
+        self._vectors = input_rows(self._data, self.features)
         return self
 
     def _similarities(self, data: Samples, validation: Samples) -> FloatArray:
-        mine, theirs = self._vectors, self._all_features(validation)
+        mine, theirs = self._vectors, input_rows(validation, self.features)
         if mine.shape[1] != theirs.shape[1]:
             raise InvalidDataError(
                 f"the validation inputs X have {theirs.shape[1]} numbers a sample, the training inputs "
@@ -91,26 +91,6 @@ class InputSimilarity(SimilarityValuator):
             return _unit(theirs) @ _unit(mine).T
         squares = (theirs**2).sum(axis=1)[:, None] + (mine**2).sum(axis=1) - 2 * theirs @ mine.T
         return np.asarray(1 / (1 + np.sqrt(np.maximum(squares, 0))))
-
-    def _all_features(self, data: Samples) -> FloatArray:
-        return np.concatenate([self._features(part) for part in parts_of(data)])
-
-    def _features(self, data: Data) -> FloatArray:
-        n = len(data)
-        if self.features is None:
-            arrays = [array for _, array in leaves(data.inputs, "X")]
-        else:
-            arrays = [np.asarray(self.features(data.inputs))]
-            if arrays[0].shape[:1] != (n,):
-                raise InvalidDataError(f"features returned shape {arrays[0].shape} for {n} samples of X")
-        if any(array.dtype.kind not in "biuf" for array in arrays):
-            raise InvalidDataError(
-                "the inputs X are no numbers: give features, a function that makes them such"
-            )
-        found = np.concatenate([array.reshape(n, -1).astype(np.float64) for array in arrays], axis=1)
-        if not np.isfinite(found).all():
-            raise InvalidDataError("features returned numbers that are not finite")
-        return found
 
 
 def _unit(rows: FloatArray) -> FloatArray:

@@ -23,6 +23,8 @@ METHODS = {
     "trak": lambda learner: dv.TRAK(learner, dimension=8),
     "grad dot": dv.GradDot,
     "input similarity": dv.InputSimilarity,
+    "kernel leave-one-out": dv.KernelLeaveOneOut,
+    "probability margin": dv.ProbabilityMargin,
 }
 
 

@@ -15,6 +15,7 @@ EXEMPT = {
     "ImageFolder",
     "ApproximationError",
     "Interval",
+    "LabelDecisions",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",

@@ -76,6 +76,7 @@ OF_LEARNERS = (
     dv.GraNd,
     dv.MeanLoss,
     dv.AreaUnderMargin,
+    dv.ProbabilityMargin,
     dv.ForgettingEvents,
     dv.LeaveOneOut,
 )
@@ -220,6 +221,27 @@ METHODS = {
             "metric": v.NO_NAME | {"None": None},
             "features": v.NO_FUNCTION,
             "signed": v.NO_FLAG,
+        },
+    ),
+    "KernelLeaveOneOut": Call(
+        lambda **a: dv.KernelLeaveOneOut(**a).fit(X, Y).score(X, Y),
+        {},
+        {
+            "features": v.NO_FUNCTION,
+            "landmarks": v.NO_WHOLE | {"one": 1},
+            "n_networks": v.NO_WHOLE | {"none": 0},
+            "seed": v.NO_WHOLE,
+        },
+    ),
+    "LabelErrors": Call(
+        lambda X, y, **a: dv.LabelErrors(**a).fit(X, y).values_,
+        {"X": X, "y": Y},
+        {
+            "y": {"too short": Y[1:], "one class": 0 * Y, "a hole": [None, *Y[1:].tolist()], "a number": 3},
+            "task": v.NO_NAME,
+            "features": v.NO_FUNCTION,
+            "threshold": v.NO_SHARE,
+            "seed": v.NO_WHOLE,
         },
     ),
     "EL2N": Call(scored(dv.EL2N), {}, {"epoch": v.NO_WHOLE | {"too late": 99}}),
