@@ -30,6 +30,7 @@ _STEPS = 40
 _TINY = float(np.finfo(float).tiny)
 _SETTLED = 1e-4  # largest change of the matrix
 _MOST = 5000  # samples that pool and matrix are fitted to
+_ROW_STRENGTH = 20.0  # during the search, where a stronger belief would only find itself again
 _ROW_STRENGTHS = (
     10.0,
     30.0,
@@ -112,11 +113,12 @@ def _fitted(scores: FloatArray, labels: Labels) -> tuple[Pool, Pool, FloatArray]
     of_given = pool = fit_pool(scores, given)
     for _ in range(_STEPS):
         classes = posterior(np.exp(pool(scores)), transition, labels)
-        before, transition = transition, smoothed(classes.T @ given)
+        before, transition = transition, smoothed(classes.T @ given, _ROW_STRENGTH)
         pool = fit_pool(scores, classes, start=pool, iterations=5)
         if np.abs(transition - before).max() < _SETTLED:
             break
-    return of_given, pool, transition
+    classes = posterior(np.exp(pool(scores)), transition, labels)
+    return of_given, pool, smoothed(classes.T @ given)
 
 
 def symmetric(n_classes: int, share: float) -> FloatArray:
@@ -126,19 +128,26 @@ def symmetric(n_classes: int, share: float) -> FloatArray:
     return found
 
 
-def smoothed(counts: FloatArray) -> FloatArray:
+def smoothed(counts: FloatArray, row_strength: float | None = None) -> FloatArray:
     """Return the matrix that counts ``(C, C)`` of true and given labels speak for.
 
     That all classes err equally often, and equally often towards each other, is believed to the degree to which
     the counts themselves say so (empirical Bayes): symmetric noise is taken as such, and noise that goes from
     class to class as it was counted.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (C, C)
+        Row of the true class, column of the label.
+    row_strength : float, optional
+        Labels' worth of belief that classes err equally often; by default what the counts say.
     """
     n_classes = len(counts)
     off = counts.copy()
     np.fill_diagonal(off, 0.0)
     totals, wrong = counts.sum(axis=1), off.sum(axis=1)
     share = wrong.sum() / totals.sum()
-    belief = _row_strength(wrong, totals, share)
+    belief = _row_strength(wrong, totals, share) if row_strength is None else row_strength
     shares = (wrong + belief * share) / (totals + belief)
     strength = _concentration(off)
     ways = off + strength / (n_classes - 1)
