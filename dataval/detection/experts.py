@@ -57,10 +57,10 @@ def held_out_logs(rows: FloatArray, labels: Labels, *, seed: int) -> FloatArray:
     return np.stack(found)
 
 
-def kernel_logs(rows: FloatArray, labels: Labels, *, seed: int) -> FloatArray:
+def kernel_logs(rows: FloatArray, labels: Labels, *, seed: int, landmarks: int | None = None) -> FloatArray:
     """Return leave-one-out log-probabilities ``(N, C)`` of kernel ridge regression."""
     n_classes = int(labels.max()) + 1
-    found = kernel_held_out(rows, one_hot(labels, n_classes), seed=seed)
+    found = kernel_held_out(rows, one_hot(labels, n_classes), seed=seed, landmarks=landmarks)
     return calibrated(found.predictions, labels)
 
 
