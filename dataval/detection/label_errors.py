@@ -190,11 +190,10 @@ class LabelErrors(BaseEstimator):
 
     def _targets(self, X: Any, y: Any) -> tuple[Targets, Any]:
         """Return the targets, read, and as they were given."""
+        labels = y
         if y is None:
-            data = as_data(X)
-            y = np.concatenate([np.asarray(part) for _, part in data.target_parts()])
-            return read_targets(y, self.task), None
-        targets = read_targets(y, self.task)
+            labels = np.concatenate([np.asarray(part) for _, part in as_data(X).target_parts()])
+        targets = read_targets(labels, self.task)
         if len(targets.values) < _FEWEST:
             raise InvalidDataError(
                 f"LabelErrors needs at least {_FEWEST} samples to tell errors from chance, "
