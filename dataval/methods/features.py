@@ -8,14 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataval.checks import described
 from dataval.data import Data, Samples, leaves
 from dataval.errors import InvalidDataError
 from dataval.methods.similarity import parts_of
 
-__all__ = ["FeatureFunction", "features_of", "unit_rows"]
+__all__ = ["FeatureFunction", "check_features", "features_of", "unit_rows"]
 
 FloatArray = NDArray[np.float64]
 FeatureFunction = Callable[[Any], Any]
+
+
+def check_features(function: FeatureFunction | None) -> None:
+    """Raise `TypeError` if features are given and can't be called."""
+    if function is not None and not callable(function):
+        raise TypeError(f"features must be a function of the inputs, got {described(function)}")
 
 
 def features_of(data: Samples, function: FeatureFunction | None = None) -> FloatArray:

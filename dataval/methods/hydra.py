@@ -393,10 +393,7 @@ class HyDRA(RunValuator):
 
     def _sweep_needs(self, replay: Replay, n_questions: int) -> list[Need]:
         n = min(n_questions, max(map(len, self._chunks(replay, n_questions))))
-        cotangents = _COPIES * n * replay.run.state_bytes
-        cure = "choose a smaller chunk_size"
-        return [
-            replayed_states_need(replay.run),
-            activation_need(replay.program, 1 if self._curvature == "none" else _PASSES),
-            Need(f"the cotangents of {n} questions", cotangents, cure),
-        ]
+        n_bytes = _COPIES * n * replay.run.state_bytes
+        cotangents = Need(f"the cotangents of {n} questions", n_bytes, "choose a smaller chunk_size")
+        activations = activation_need(replay.program, 1 if self._curvature == "none" else _PASSES)
+        return [replayed_states_need(replay.run), activations, cotangents]

@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dataval.checks import described, flag, one_of
+from dataval.checks import flag, one_of
 from dataval.data import Samples
 from dataval.errors import InvalidDataError
-from dataval.methods.features import features_of, unit_rows
+from dataval.methods.features import check_features, features_of, unit_rows
 from dataval.methods.similarity import SimilarityValuator
 from dataval.training.learner import Learner
 from dataval.training.run import TrainingRun
@@ -75,8 +75,7 @@ class InputSimilarity(SimilarityValuator):
         """
         one_of("metric", self.metric, ("cosine", "euclidean"))
         flag("signed", self.signed)
-        if self.features is not None and not callable(self.features):
-            raise TypeError(f"features must be a function of the inputs, got {described(self.features)}")
+        check_features(self.features)
         super().fit(X, y, run=run)
         self._vectors = features_of(self._data, self.features)
         return self

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dataval.checks import share, whole_number
+from dataval.metrics.label_decisions import LabelDecisions, judge_decisions
 from dataval.metrics.ranking import (
     LevelCounts,
     RankedSamples,
@@ -89,6 +90,8 @@ class NoiseDetectionReport(BaseModel):
         Share of the noisy samples found in the lowest 0 %, 1 %, …, 100 % of the samples.
     recall_low, recall_high : tuple of float, length 101, or None
         Pointwise bootstrap interval of `recall`.
+    decisions : LabelDecisions or None
+        How good what a detector decided is, where that was given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,6 +110,7 @@ class NoiseDetectionReport(BaseModel):
     recall: tuple[float, ...]
     recall_low: tuple[float, ...] | None
     recall_high: tuple[float, ...] | None
+    decisions: LabelDecisions | None = None
 
     def __str__(self) -> str:
         """Lay the metrics out as a table, random and perfect beside each."""
@@ -116,7 +120,8 @@ class NoiseDetectionReport(BaseModel):
         )
         interval = f"{100 * self.confidence:g} % interval"
         header = f"{'':<28}{'value':>7}  {interval:<17}{'random':>8}{'perfect':>9}"
-        return "\n".join([title, "", header, *(_row(*named) for named in self._named_metrics())])
+        decided = [] if self.decisions is None else ["", str(self.decisions)]
+        return "\n".join([title, "", header, *(_row(*named) for named in self._named_metrics()), *decided])
 
     def _named_metrics(self) -> Iterator[tuple[str, Metric]]:
         yield "AUROC", self.auroc
@@ -137,6 +142,10 @@ def noise_detection(
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
     seed: int | np.random.Generator = 0,
+    is_wrong: npt.ArrayLike | None = None,
+    probability_wrong: npt.ArrayLike | None = None,
+    suggested_label: npt.ArrayLike | None = None,
+    true_label: npt.ArrayLike | None = None,
 ) -> NoiseDetectionReport:
     r"""Measure how well low values point at noisy samples.
 
@@ -182,6 +191,14 @@ def noise_detection(
         Coverage of the percentile intervals, between 0 and 1.
     seed : int or numpy.random.Generator, default 0
         Seed of the resamples.
+    is_wrong : array-like of bool, shape (n,), optional
+        Samples that a detector calls noisy, as `LabelErrors.is_wrong_`: for precision, recall and the error of
+        their number.
+    probability_wrong : array-like of float, shape (n,), optional
+        How probable it says that is: for the Brier score, the calibration error, and the error of the expected
+        number.
+    suggested_label, true_label : array-like, shape (n,), optional
+        What it says a label should be, and what it was before the noise; both or neither.
 
     Returns
     -------
@@ -192,7 +209,8 @@ def noise_detection(
     ------
     ValueError
         If values are not finite, values and mask differ in length, the mask marks all samples or
-        none, or `k`, `n_bootstrap` or `confidence` is out of range.
+        none, or `k`, `n_bootstrap` or `confidence` is out of range; if what a detector decided has
+        another length, or probabilities leave [0, 1].
 
     Notes
     -----
@@ -215,6 +233,13 @@ def noise_detection(
     ranked = rank_samples(values, is_noisy)
     ks = _check_ks(k, ranked)
     _check_bootstrap(n_bootstrap, confidence)
+    decisions = judge_decisions(
+        np.asarray(is_noisy, dtype=np.bool_),
+        is_wrong=is_wrong,
+        probability_wrong=probability_wrong,
+        suggested_label=suggested_label,
+        true_label=true_label,
+    )
     if not isinstance(seed, np.random.Generator):
         whole_number("seed", seed, minimum=0)
     scaled = unit_scaled(ranked.levels)
@@ -227,7 +252,7 @@ def noise_detection(
         random=_at_random(scaled, counts, ks),
         perfect=_when_perfect(scaled, counts, ks),
     )
-    return _report(estimates, ranked, ks, n_bootstrap, confidence)
+    return _report(estimates, ranked, ks, n_bootstrap, confidence, decisions)
 
 
 def _statistics(scaled: FloatArray, counts: LevelCounts, ks: FloatArray) -> FloatArray:
@@ -297,6 +322,7 @@ def _report(
     ks: FloatArray,
     n_bootstrap: int,
     confidence: float,
+    decisions: LabelDecisions | None,
 ) -> NoiseDetectionReport:
     first = _N_SCALARS
     curve = slice(first + len(ks), None)
@@ -323,6 +349,7 @@ def _report(
         recall=_floats(estimates.value[curve]),
         recall_low=None if low is None else _floats(low),
         recall_high=None if high is None else _floats(high),
+        decisions=decisions,
     )
 
 

@@ -15,7 +15,7 @@ from dataval.training.faults import check_finite
 from dataval.training.program import Program, State
 from dataval.training.replay import Replay
 
-__all__ = ["batch_logits", "check_classifier", "logits_at", "margins", "probabilities"]
+__all__ = ["batch_logits", "check_classifier", "logits_at", "margins", "mean_probabilities", "probabilities"]
 
 FloatArray = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -53,6 +53,22 @@ def batch_logits(replay: Replay, progress: bool | None) -> Iterator[tuple[int, F
         for step, state in replay.forward():
             yield step, *_logits(program, state, plan.batch(step))
             bar.update()
+
+
+def mean_probabilities(replay: Replay, progress: bool | None) -> FloatArray:
+    """Return every sample's class probabilities ``(N, C)``, the mean over the epochs, each before its update.
+
+    In evaluation mode; NaN for a sample that no epoch saw.
+    """
+    total: FloatArray | None = None
+    seen = np.zeros(replay.run.plan.n_samples)
+    for step, logits, _ in batch_logits(replay, progress):
+        batch = replay.run.plan.batch(step)
+        total = np.zeros((len(seen), logits.shape[1])) if total is None else total
+        total[batch] += probabilities(logits)
+        seen[batch] += 1
+    assert total is not None
+    return np.asarray(np.where(seen[:, None] > 0, total / np.maximum(1, seen)[:, None], np.nan))
 
 
 def logits_at(program: Program, state: State) -> tuple[FloatArray, Labels]:

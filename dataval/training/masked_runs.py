@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from dataval.memory_plan import Need
 from dataval.training.memory import kept_states_need
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
+from dataval.training.reweighted import begin_under
 
 __all__ = ["MaskedRuns", "begin_without", "finish"]
 
@@ -30,18 +30,7 @@ def begin_without(plain: Replay, removed: Mask) -> Replay:
     removed : ndarray of bool, shape (N,)
         Those samples.
     """
-    run = plain.run
-    weights = np.where(removed, 0.0, run.weights)
-    masked = replace(
-        run,
-        weights=weights,
-        losses=np.full_like(run.losses, np.nan),
-        checkpoints={0: plain.initial},
-        n_completed=0,
-        evidence=None,
-        marks={},
-    )
-    return Replay(plain.program.with_weights(weights), masked)
+    return begin_under(plain, np.where(removed, 0.0, plain.run.weights))
 
 
 def finish(replay: Replay, *, progress: bool | None = None) -> None:

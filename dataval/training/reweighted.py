@@ -12,30 +12,18 @@ from dataval.errors import TrainedModelWarning
 from dataval.training.recording import carry_out
 from dataval.training.replay import Replay
 
-__all__ = ["trained_under"]
+__all__ = ["begin_under", "trained_under"]
 
 
-def trained_under(replay: Replay, weights: NDArray[np.float64], *, progress: bool | None = None) -> Replay:
-    """Train as a run was trained, under other weights of the samples.
+def begin_under(replay: Replay, weights: NDArray[np.float64]) -> Replay:
+    """Return a run like another one, still to be done, under other weights of the samples.
 
     Parameters
     ----------
     replay : Replay
-        A run whose updates can be done again.
+        A run whose updates can be done again; it is left as it was.
     weights : ndarray of float64, shape (N,)
         Those of the new run, >= 0.
-    progress : bool, optional
-        Show a progress bar.
-
-    Returns
-    -------
-    Replay
-        The new run with its program; the other one is left as it was.
-
-    Raises
-    ------
-    TrainingDivergedError, TrainingInterrupted
-        As `Learner.train`.
     """
     run = replace(
         replay.run,
@@ -46,8 +34,31 @@ def trained_under(replay: Replay, weights: NDArray[np.float64], *, progress: boo
         evidence=None,
         marks={},
     )
-    program = replay.program.with_weights(weights)
+    return Replay(replay.program.with_weights(weights), run)
+
+
+def trained_under(replay: Replay, weights: NDArray[np.float64], *, progress: bool | None = None) -> Replay:
+    """Train as a run was trained, under other weights of the samples.
+
+    Parameters
+    ----------
+    replay, weights
+        As for `begin_under`.
+    progress : bool, optional
+        Show a progress bar.
+
+    Returns
+    -------
+    Replay
+        The new run with its program.
+
+    Raises
+    ------
+    TrainingDivergedError, TrainingInterrupted
+        As `Learner.train`.
+    """
+    begun = begin_under(replay, weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainedModelWarning)  # the first run has said so
-        carry_out(program, run, progress=progress)
-    return Replay(program, run)
+        carry_out(begun.program, begun.run, progress=progress)
+    return begun

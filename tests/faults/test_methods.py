@@ -124,9 +124,9 @@ def test_a_retraining_that_fails_is_named_and_the_others_are_kept(framework, tmp
 
     train, failing = retrain._train, [True]
 
-    def spoilt(program, start, weights, objective):
-        found = train(program, start, weights, objective)
-        return found * np.nan if failing[0] and weights[0][1] == 0 else found
+    def spoilt(shared, changes):
+        found = train(shared, changes)
+        return found * np.nan if failing[0] and changes.samples[0].tolist() == [1] else found
 
     monkeypatch.setattr(retrain, "_train", spoilt)
     with pytest.raises(

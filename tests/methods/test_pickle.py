@@ -30,6 +30,8 @@ METHODS = {
     "lava": dv.LAVA,
     "data-oob": lambda learner: dv.DataOOB(learner, n_models=16),
     "cs-shapley": lambda learner: dv.CSShapley(learner, n_permutations=1),
+    "kernel leave-one-out": dv.KernelLeaveOneOut,
+    "probability margin": dv.ProbabilityMargin,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import dataval as dv
 from tests.runs import N, make_learner, make_samples
 
-RANKINGS = [dv.AreaUnderMargin, dv.ForgettingEvents, dv.EL2N, dv.GraNd]
+RANKINGS = [dv.AreaUnderMargin, dv.ProbabilityMargin, dv.ForgettingEvents, dv.EL2N, dv.GraNd]
 
 
 def seen_logits(learner, samples, run):

@@ -19,6 +19,7 @@ EXEMPT = {
     "FidelityAcrossSeeds",
     "Interval",
     "LearningCurve",
+    "LabelDecisions",
     "LeaveOneOutAgreement",
     "LinearDatamodelingScore",
     "MethodResult",

@@ -70,6 +70,10 @@ EVALUATION = {
             "n_bootstrap": v.NO_WHOLE,
             "confidence": v.NO_SHARE | {"zero": 0, "one": 1},
             "seed": v.NO_WHOLE,
+            "is_wrong": {"too short": MASK[1:], "a number": 3},
+            "probability_wrong": {"too short": MASK[1:], "above 1": 2.0 * MASK},
+            "suggested_label": {"without the truth": MASK},
+            "true_label": {"without a suggestion": MASK},
         },
     ),
     "detection_curve": Call(

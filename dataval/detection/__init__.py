@@ -1,0 +1,1 @@
+"""Wrong labels, found by what several models say of each sample without it."""

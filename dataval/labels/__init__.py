@@ -1,0 +1,1 @@
+"""The arithmetic of wrong labels: held-out predictions, how labels err, and how likely each is wrong."""
