@@ -1,7 +1,7 @@
-"""What ``dataval detect`` finds, and why its default is the mean loss.
+"""What ``dataval detect`` finds, in tables and with networks.
 
 A tenth of the labels of each data set is flipped, and nothing else is known: there are no clean labels to
-validate with. Compared are the two methods that the command offers, and Hessian-free HyDRA by five-fold
+validate with. Compared are what judges tables, the two methods of networks, and Hessian-free HyDRA by five-fold
 cross-validation (each fold in turn is the validation set, values are averaged over the four that a row gets).
 Model and training are the command's. Means over seeds that draw data, flips, initialisation, batches and folds.
 """
@@ -19,8 +19,9 @@ import dataval as dv
 from benchmarks.runner.rows import Row
 from benchmarks.runner.settings import Settings
 from benchmarks.runner.suite import Figures, Suite
+from dataval.cli.networks import make_learner, network_suspicion
 from dataval.cli.samples import Samples
-from dataval.cli.suspicion import make_learner, predict_held_out, suspicion_values
+from dataval.cli.suspicion import suspicion
 from dataval.cli.targets import Targets
 
 FLIPPED = 0.1
@@ -46,10 +47,10 @@ def one_seed(data: dv.datasets.Dataset, seed: int) -> dict[str, dict[str, float]
     labels = [data.class_names[label] for label in y]
     samples = Samples(data.X_train, Targets(y, data.class_names), labels, np.arange(len(y)))
     learner = make_learner(samples, None, 20, seed)
-    held_out = predict_held_out(learner, samples, seed)
     values = {
-        "mean-loss": suspicion_values(learner, samples, "mean-loss", held_out),
-        "held-out-loss": suspicion_values(learner, samples, "held-out-loss", held_out),
+        "tables": suspicion(samples, seed).values,
+        "mean-loss": network_suspicion(learner, samples, "mean-loss", seed).values,
+        "held-out-loss": network_suspicion(learner, samples, "held-out-loss", seed).values,
         "hydra, five folds": cross_validated_hydra(samples, seed),
     }
     reports = {name: dv.evaluation.noise_detection(v, is_noisy, n_bootstrap=0) for name, v in values.items()}
@@ -80,7 +81,7 @@ def rows(name: str, found: dict[str, dict[str, float]], n_seeds: int) -> Iterato
 
 SUITE = Suite(
     "detection",
-    "What `dataval detect` finds with a tenth of the labels flipped and no clean ones: its two methods, "
-    "and Hessian-free HyDRA by five-fold cross-validation; means of 3 seeds.",
+    "What `dataval detect` finds with a tenth of the labels flipped and no clean ones: what judges tables, "
+    "its networks, and Hessian-free HyDRA by five-fold cross-validation; means of 3 seeds.",
     [Figures(name, partial(find, name), "AUROC") for name in DATASETS],
 )

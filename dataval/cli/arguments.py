@@ -98,14 +98,21 @@ def _add_detect(commands: Any) -> None:
     parser = commands.add_parser(
         "detect",
         help="rank the rows of a file by how wrong their labels look",
-        description="Train a small model on a file and write its rows as CSV, the most suspicious first, each "
-        "with what a model that has not seen it would say.",
+        description="Read a table, arrays, images or texts, say what they were taken for, and write the rows, "
+        "the most suspicious first, each with the probability that its label is wrong, and the label that "
+        "models suggest which have not seen it.",
         epilog=_EXITS,
     )
     add = parser.add_argument
-    add("data", type=_path, help=".npz with arrays X and y; .csv or .tsv, also as .gz, .bz2, .xz; .parquet")
+    add(
+        "data",
+        type=_path,
+        help="a table: .csv, .tsv, .txt, .jsonl (also .gz, .zip, .zst, .bz2, .xz), .parquet, .feather, .xlsx; "
+        ".npz with arrays X and y; a folder with a folder of images for each class, or saved by Hugging Face's "
+        "save_to_disk; a table with a column of paths to images",
+    )
     add("--label", help="column (or array) that holds the labels (default: y); its number without a header")
-    add("--out", type=_path, metavar="FILE", help="where to write the CSV (default: -, standard output)")
+    add("--out", type=_path, metavar="FILE", help=".csv or .parquet (default: -, CSV to standard output)")
     add("--html", type=_path, metavar="FILE", help="write a report too: the rows, to look at and to decide on")
     add("--task", choices=TASKS, help="what the labels are (default: what they look like)")
     add(
@@ -113,10 +120,16 @@ def _add_detect(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="whether the first row names the columns (default: what it looks like)",
     )
-    add("--method", choices=DETECT_METHODS, default="mean-loss", help="default: mean-loss")
-    add("--model", choices=MODELS, help="default: cnn for images, mlp for tables")
-    add("--epochs", type=_whole(1, MOST_EPOCHS), default=20, help="passes over the samples (default: 20)")
-    add("--seed", type=_whole(0, MOST_SEED), default=0, help="draws weights, batches and folds (default: 0)")
+    names: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAMES"}
+    add("--drop", **names, help="columns not to learn from, separated by commas; may be given again")
+    add("--keep", **names, help="columns to learn from though they look like ids or names")
+    add("--text", **names, help="columns to read as text, by their words")
+    add("--id", metavar="NAME", help="the column that names the rows: not learnt from, written first")
+    add("--model", choices=MODELS, help="judge by this network (default: cnn for images; none for tables)")
+    add("--method", choices=DETECT_METHODS, help="judge by a network's values (default: mean-loss)")
+    epochs = "judge by a network: passes over the samples (default: 20)"
+    add("--epochs", type=_whole(1, MOST_EPOCHS), help=epochs)
+    add("--seed", type=_whole(0, MOST_SEED), default=0, help="draws folds and models (default: 0)")
     add("--top", type=_whole(1), metavar="N", help="write the N most suspicious rows only")
 
 

@@ -1,38 +1,35 @@
-"""Reading a table from text: CSV, tab-separated, with semicolons, compressed, with or without a header."""
+"""Reading a table from text: any delimiter, encoding and compression, with or without a header."""
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dataval.cli.errors import UsageError
-from dataval.cli.inputs import check_input, check_size, decode, read_limited
+from dataval.cli.inputs import find_encoding
 from dataval.cli.numbers import is_number
-from dataval.cli.table import Table, first_repeated, is_missing
+from dataval.cli.packed import plain_name, unpacked
+from dataval.cli.table import Table, first_repeated, is_missing, pandas
 
 __all__ = ["TEXT_SUFFIXES", "is_delimited", "read_delimited"]
 
-TEXT_SUFFIXES = (".csv", ".tsv")
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_MOST_BYTES = 2**28
-_ADVICE = "pass a part of it, or arrays in a .npz"
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
 _DELIMITERS = "\t;|,"  # of two that give as many columns, the rarer one within text comes first
+_RARE_DELIMITERS = "~^: "  # where none of those parts anything
 _PROBE_ROWS, _PROBE_CHARACTERS = 50, 2**16
-_HEADER_ROWS = 1000
+_HEADER_ROWS, _PART_CELLS = 1000, 200_000
+_MOST_ODD = 5
 
 Rows = list[list[str]]
 
 
 def is_delimited(path: Path) -> bool:
     """Return whether a file's name ends as those of text tables do, compressed or not."""
-    return _plain_name(path).endswith(TEXT_SUFFIXES)
+    return plain_name(path).endswith(TEXT_SUFFIXES)
 
 
 def read_delimited(path: Path, label: str, header: bool | None) -> Table:
@@ -41,8 +38,8 @@ def read_delimited(path: Path, label: str, header: bool | None) -> Table:
     Parameters
     ----------
     path : Path
-        ``.csv`` or ``.tsv``, maybe followed by ``.gz``, ``.bz2`` or ``.xz``. The delimiter is the one of comma,
-        tab, semicolon and bar that gives the most columns in all of the first rows.
+        ``.csv``, ``.tsv``, ``.txt``, ..., maybe compressed. The delimiter is the one of comma, tab, semicolon
+        and bar that gives the most columns in all of the first rows, or else one of ``~^:`` and the space.
     label : str
         Name of the column of labels; without a header its number from 0, or its cell in the first row.
     header : bool or None
@@ -53,44 +50,36 @@ def read_delimited(path: Path, label: str, header: bool | None) -> Table:
     UsageError
         If the file is no such table.
     """
-    text = decode(_content(path), path)
-    rows = _parse(text, _delimiter(text, path), path)
-    if header is None:
-        header = len(rows) < 2 or _has_header(rows[0], rows[1 : _HEADER_ROWS + 1], label)
-        if not header:
-            return _without_header(rows, path, label, guessed=True)
-    return _with_header(rows, path, label) if header else _without_header(rows, path, label, guessed=False)
-
-
-def _plain_name(path: Path) -> str:
-    name = path.name.lower()
-    for suffix in _OPENERS:
-        name = name.removesuffix(suffix)
-    return name
-
-
-def _content(path: Path) -> bytes:
-    opener = _OPENERS.get(path.suffix.lower())
-    if opener is None:
-        return read_limited(path, _MOST_BYTES, _ADVICE)
-    check_input(path)
+    pandas("a table")
+    content = unpacked(path)
+    encoding = find_encoding(content, path)
+    delimiter = _delimiter(content, encoding, path)
     try:
-        with opener(path, "rb") as stream:
-            content: bytes = stream.read(_MOST_BYTES + 1)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        raise UsageError(f"{path} can't be unpacked: {error}") from error
-    check_size(path, len(content), _MOST_BYTES, _ADVICE)
-    return content
+        table = _read(lambda: _rows(content, encoding, delimiter), path, label, header)
+    except csv.Error as error:
+        raise UsageError(f"{path} can't be read as CSV: {error}") from error
+    table.comma = delimiter == ";"
+    if encoding == "cp1252":
+        table.notes.append("the file is not UTF-8, so it is read as Windows' Western encoding (cp1252)")
+    return table
 
 
-def _delimiter(text: str, path: Path) -> str:
-    start = text[:_PROBE_CHARACTERS]
-    if len(start) < len(text):
+def _rows(content: bytes, encoding: str, delimiter: str) -> Iterator[list[str]]:
+    """Yield the rows that are not empty."""
+    text = io.TextIOWrapper(io.BytesIO(content), encoding=encoding, newline="")
+    return (row for row in csv.reader(text, delimiter=delimiter, strict=True) if row)
+
+
+def _delimiter(content: bytes, encoding: str, path: Path) -> str:
+    start = content[:_PROBE_CHARACTERS].decode(encoding, "ignore")
+    if len(content) > _PROBE_CHARACTERS:
         start = start[: start.rfind("\n") + 1] or start
-    found = {mark: _width(start, mark) for mark in _DELIMITERS}
-    best = max(_DELIMITERS, key=lambda mark: found[mark])
-    default = "\t" if _plain_name(path).endswith(".tsv") else ","
-    return best if found[best] > 1 else default
+    for marks in (_DELIMITERS, _RARE_DELIMITERS):
+        found = {mark: _width(start, mark) for mark in marks}
+        best = max(marks, key=lambda mark: found[mark])
+        if found[best] > 1:
+            return best
+    return "\t" if plain_name(path).endswith((".tsv", ".tab")) else ","
 
 
 def _width(text: str, delimiter: str) -> int:
@@ -103,44 +92,58 @@ def _width(text: str, delimiter: str) -> int:
     return widths.pop() if len(widths) == 1 else 0
 
 
-def _parse(text: str, delimiter: str, path: Path) -> Rows:
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [row for row in reader if row]
-    except csv.Error as error:
-        raise UsageError(f"{path} can't be read as CSV: {error}") from error
-    if not rows:
+def _read(rows: Callable[[], Iterator[list[str]]], path: Path, label: str, header: bool | None) -> Table:
+    first = list(islice(rows(), _HEADER_ROWS + 1))
+    if not first or (len(first) < 2 and header is not False):
         raise UsageError(f"{path} is empty: a header and one row a sample are needed")
-    for number, row in enumerate(rows[1:], 1):
-        if len(row) != len(rows[0]):
-            raise UsageError(f"{path}: row {number} has {len(row)} cells, the header {len(rows[0])}")
-    return rows
+    is_guess = header is None
+    if header is None:
+        header = len({len(row) for row in first}) > 1 or _has_header(first[0], first[1:], label)
+    if not header:
+        names, label = _numbered(first[0], path, label)
+        note = "the first row looks like data, so it is ranked too (--header if it names the columns)"
+        return Table(_frame(rows(), names, path), label, [note] if is_guess else [])
+    names = [name.strip() or f"column {i}" for i, name in enumerate(first[0])]
+    twice = first_repeated(names)
+    frame = _frame(islice(rows(), 1, None), names, path, also=_repeated(path, twice))
+    return Table(frame, label)
 
 
-def _with_header(rows: Rows, path: Path, label: str) -> Table:
-    if len(rows) < 2:
-        raise UsageError(f"{path} is empty: a header and one row a sample are needed")
-    names = [name.strip() or f"column {i}" for i, name in enumerate(rows[0])]
-    if (twice := first_repeated(names)) is not None:
-        raise UsageError(f"{path}: two columns have the same name {twice!r}: rename one")
-    return Table(_columns(names, rows[1:]), label)
+def _repeated(path: Path, name: str | None) -> list[str]:
+    return [] if name is None else [f"{path}: two columns have the same name {name!r}: rename one"]
 
 
-def _without_header(rows: Rows, path: Path, label: str, *, guessed: bool) -> Table:
-    names = [str(i) for i in range(len(rows[0]))]
-    if label not in names and label in rows[0]:
-        label = names[rows[0].index(label)]
+def _numbered(first: list[str], path: Path, label: str) -> tuple[list[str], str]:
+    names = [str(i) for i in range(len(first))]
+    if label not in names and label in first:
+        label = names[first.index(label)]
     if label not in names:
         raise UsageError(
             f"{path} has no header: name the column of labels by its number, from --label 0 to "
             f"--label {len(names) - 1}; or pass --header if the first row names the columns"
         )
-    note = "the first row looks like data, so it is ranked too (--header if it names the columns)"
-    return Table(_columns(names, rows), label, [note] if guessed else [])
+    return names, label
 
 
-def _columns(names: list[str], rows: Rows) -> dict[str, list[str]]:
-    return dict(zip(names, (list(cells) for cells in zip(*rows, strict=True)), strict=True))
+def _frame(rows: Iterator[list[str]], names: list[str], path: Path, also: list[str] | None = None) -> Any:
+    """Return rows as a frame of text, a part of them at a time; or raise for all that is wrong with them."""
+    pd = pandas("a table")
+    odd: list[str] = []
+    parts, done = [], 0
+    while part := list(islice(rows, max(1, _PART_CELLS // len(names)))):
+        odd += [
+            f"row {done + i} has {len(row)} cells, the header {len(names)}"
+            for i, row in enumerate(part, 1)
+            if len(row) != len(names)
+        ]
+        done += len(part)
+        if not odd and not also:
+            parts.append(dict(pd.DataFrame(part, columns=names, dtype=str).items()))
+    if odd or also:
+        more = [f"and {len(odd) - _MOST_ODD} more such rows"] if len(odd) > _MOST_ODD else []
+        raise UsageError("; ".join([*(also or []), *(f"{path}: {each}" for each in odd[:_MOST_ODD]), *more]))
+    whole = {name: pd.concat([part.pop(name) for part in parts], ignore_index=True) for name in names}
+    return pd.DataFrame(whole, copy=False)
 
 
 def _has_header(first: list[str], body: Rows, label: str) -> bool:

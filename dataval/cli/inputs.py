@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import stat
 from pathlib import Path
 
 from dataval.cli.errors import UsageError
 
-__all__ = ["check_input", "check_size", "decode", "read_limited"]
+__all__ = ["check_input", "check_size", "decode", "find_encoding", "read_limited"]
 
 _MIB = 2**20
+_PROBE, _PART = 2**16, 2**20
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -75,13 +77,53 @@ def decode(content: bytes, path: Path) -> str:
     UsageError
         If they are neither, or hold NUL bytes as binary files do.
     """
-    encoding = next((name for bom, name in _BOMS.items() if content.startswith(bom)), "utf-8")
+    encoding = _marked(content)
     try:
-        text = content.decode(encoding)
+        return _without_nul(content.decode(encoding), path)
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8, or convert it with iconv"
         ) from error
+
+
+def find_encoding(content: bytes, path: Path) -> str:
+    """Return the encoding of a text: UTF-8, UTF-16 where a mark says so, or Windows' Western one (cp1252).
+
+    Raises
+    ------
+    UsageError
+        If the bytes are none of these.
+    """
+    marked = _marked(content)
+    odd = _first_odd(content, marked, path)
+    if odd is None:
+        return marked
+    start = content[:_PROBE].decode("cp1252", "replace")
+    if marked != "utf-8" or not all(c.isprintable() or c in "\r\n\t" for c in start) or "\ufffd" in start:
+        raise UsageError(f"{path} is not UTF-8 text (byte {odd}): save it as UTF-8, or convert it with iconv")
+    if (odd := _first_odd(content, "cp1252", path)) is not None:
+        raise UsageError(f"{path} is not UTF-8 text (byte {odd}): save it as UTF-8, or convert it with iconv")
+    return "cp1252"
+
+
+def _first_odd(content: bytes, encoding: str, path: Path) -> int | None:
+    """Return where a text can't be decoded, or None; a part of it at a time."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    view = memoryview(content)
+    for start in range(0, len(content) + 1, _PART):
+        part = view[start : start + _PART]
+        try:
+            _without_nul(decoder.decode(part, final=start + _PART > len(content)), path)
+        except UnicodeDecodeError as error:
+            return start + error.start
+    return None
+
+
+def _marked(content: bytes) -> str:
+    return next((name for bom, name in _BOMS.items() if content.startswith(bom)), "utf-8")
+
+
+def _without_nul(text: str, path: Path) -> str:
     if "\0" in text:
         raise UsageError(f"{path} holds NUL bytes, as binary files do: save it as UTF-8 text")
     return text

@@ -27,6 +27,7 @@ _FAILED, _USAGE, _INTERRUPTED, _CLOSED = 1, 2, 130, 141
 _DEBUG = "DATAVAL_DEBUG"
 _STANDARD_OUTPUT = {Path("-"), Path("/dev/stdout")}
 _SIGNATURE = b"rank,row,label,value"
+_PARQUET = {".parquet", ".pq"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,25 +94,37 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _detect(options: argparse.Namespace) -> int:
     from dataval.cli.output import check_output, write_atomically
-    from dataval.cli.spreadsheet import as_csv
+    from dataval.cli.parquet import PARQUET_SIGNATURE, as_parquet, check_parquet
+    from dataval.cli.spreadsheet import csv_parts
 
     out: Path | None = None if options.out in _STANDARD_OUTPUT else options.out
+    is_parquet = out is not None and out.suffix.lower() in _PARQUET
+    signature = PARQUET_SIGNATURE if is_parquet else _SIGNATURE
     if out is not None:
-        check_output(out, [options.data], _SIGNATURE)
+        check_output(out, [options.data], signature)
+        if is_parquet:
+            check_parquet(out)
     if options.html is not None:
         from dataval.cli.page import check_page
 
         check_page(options.html, [options.data, *([] if out is None else [out])])
     from dataval.cli.detect import run_detect  # which takes seconds
+    from dataval.cli.samples import Wanted
 
-    names = ("label", "method", "model", "epochs", "seed", "top", "task", "header", "html")
-    rows = run_detect(options.data, **{name: getattr(options, name) for name in names})
+    columns = {name: tuple(getattr(options, name)) for name in ("drop", "keep", "text")}
+    wanted = Wanted(label=options.label, task=options.task, header=options.header, id=options.id, **columns)
+    names = ("method", "model", "epochs", "seed", "top", "html")
+    ranking = run_detect(options.data, wanted, **{name: getattr(options, name) for name in names})
     if out is None:
-        write_out(as_csv(rows))
+        for part in csv_parts(ranking):
+            write_out(part)
+        return 0
+    check_output(out, [options.data], signature)  # again, as training took its time
+    if is_parquet:
+        write_atomically(out, [as_parquet(ranking.frame())])
     else:
-        check_output(out, [options.data], _SIGNATURE)  # again, as training took its time
-        write_atomically(out, as_csv(rows).encode("utf-8", "backslashreplace"))
-        say(f"{len(rows) - 1} rows written to {out}")
+        write_atomically(out, (part.encode("utf-8", "backslashreplace") for part in csv_parts(ranking)))
+    say(f"{len(ranking) - 1} rows written to {out}")
     return 0
 
 

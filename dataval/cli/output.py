@@ -65,8 +65,8 @@ def check_folder(folder: Path, path: Path) -> None:
         raise UsageError(f"can't write {path}: the folder {folder} can't be written to")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that it is either the old one or the new.
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a file, part by part, beside its place and move it there, so that it is the old one or the new.
 
     Raises
     ------
@@ -76,7 +76,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     scratch = path.absolute().with_name(f".dataval-{secrets.token_hex(8)}.tmp")
     try:
         with scratch.open("xb") as stream:
-            stream.write(content)
+            for part in [content] if isinstance(content, bytes) else content:
+                stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
         if path.exists():

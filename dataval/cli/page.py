@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from dataval.cli.cells import make_cells
 from dataval.cli.console import say
 from dataval.cli.errors import UsageError
 from dataval.cli.figures import Noisy
 from dataval.cli.output import check_output
 from dataval.cli.samples import Samples
-from dataval.cli.suspicion import FloatArray, HeldOut
+from dataval.cli.suspicion import Suspicion
 from dataval.evaluation import Comparison
 from dataval.reports import Report, report
 from dataval.reports.page import SIGNATURE
@@ -24,7 +25,7 @@ def check_page(path: Path, inputs: list[Path]) -> None:
     check_output(path, inputs, SIGNATURE.encode())
 
 
-def detected_page(path: Path, samples: Samples, values: FloatArray, held_out: HeldOut, method: str) -> Report:
+def detected_page(path: Path, samples: Samples, found: Suspicion) -> Report:
     """Return the page of the samples of a file.
 
     Parameters
@@ -33,23 +34,16 @@ def detected_page(path: Path, samples: Samples, values: FloatArray, held_out: He
         The file, for the page's head.
     samples : Samples
         What was read of it.
-    values : ndarray of float64, shape (n,)
-        The lower, the more a label looks wrong.
-    held_out : HeldOut
-        What a model says of samples that it has not seen.
-    method : str
-        Where the values come from.
+    found : Suspicion
+        What is thought of it.
     """
-    if samples.classes:
-        y, predictions = np.array(samples.labels), held_out.outputs
-    else:
-        y, predictions = np.array([float(label) for label in samples.labels]), held_out.outputs[:, 0]
+    y = np.array(samples.labels) if samples.classes else samples.targets.numbers()
     names = {"class_names": list(samples.classes)} if samples.classes else {}
-    columns = {name: cells for name, cells in samples.columns.items() if _stripped(cells) != samples.labels}
-    inputs = columns or samples.X
+    inputs = {} if samples.are_images else _columns(samples)
     return _made(
-        {method: values}, inputs, y, predictions=predictions, ids=samples.rows, title=path.name, data=str(path),
-        model="held-out suggestions: five models, each trained on four fifths of the file", **names,
+        {found.by: found.values}, inputs or samples.X, y,
+        predictions=found.outputs, ids=samples.rows, title=path.name,
+        data=str(path), model=f"suggestions of {found.by}, held out", **names,
     )  # fmt: skip
 
 
@@ -71,8 +65,10 @@ def write_page(page: Report, path: Path) -> None:
     say(f"the report is {path}")
 
 
-def _stripped(cells: list[str]) -> list[str]:
-    return [cell.strip() for cell in cells]
+def _columns(samples: Samples) -> dict[str, list[str]]:
+    """Return the cells of all columns but that of the labels, as text."""
+    texts = {str(name): make_cells(cells).texts() for name, cells in samples.columns.items()}
+    return {name: cells for name, cells in texts.items() if cells != samples.labels}
 
 
 def _made(values: object, X: object, y: object, **options: object) -> Report:

@@ -1,26 +1,63 @@
-"""Reading labelled samples from a file: ``.npz`` arrays, text tables or Parquet."""
+"""Reading labelled samples from whatever people have: tables, arrays, folders of images, data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dataval.cli.arrays import as_images, read_arrays
+from dataval.cli.cells import make_cells
 from dataval.cli.choices import TaskName
-from dataval.cli.columns import make_features, standardised
-from dataval.cli.delimited import is_delimited, read_delimited
+from dataval.cli.columns import make_features
+from dataval.cli.delimited import TEXT_SUFFIXES, is_delimited, read_delimited
+from dataval.cli.encoding import standardised
 from dataval.cli.errors import UsageError
+from dataval.cli.hugging_face import is_dataset, read_dataset
 from dataval.cli.inputs import check_input
-from dataval.cli.table import Table, first_repeated, is_unlabelled
+from dataval.cli.packed import PACKED_SUFFIXES
+from dataval.cli.pictures import column_of_paths, read_folder, read_images
+from dataval.cli.table import Table, is_unlabelled, shown
 from dataval.cli.targets import Targets, make_targets
+from dataval.cli.typed import TYPED_SUFFIXES, is_typed, read_typed
 
-__all__ = ["Samples", "read_samples"]
+__all__ = ["Samples", "Wanted", "read_samples"]
 
-_DEFAULT_LABEL = "y"
+_FEWEST = 10
+_LABELS = ("y", "label", "labels", "target", "class")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was said about a file.
+
+    Attributes
+    ----------
+    label : str or None
+        Name of the column or array of labels. None: ``y``; in a table without one ``label``, ``labels``,
+        ``target`` or ``class``.
+    task : {"classification", "regression"} or None
+        What the labels are; by what they look like for None.
+    header : bool or None
+        Whether the first row of a text table names the columns; by whether it looks like the others for None.
+    drop, keep, text : tuple of str
+        Columns that aren't learnt from; that are, though they look like ids or names; that are read as text.
+        Several names may be one, separated by commas.
+    id : str or None
+        A column that names the rows, which isn't learnt from.
+    """
+
+    label: str | None = None
+    task: TaskName | None = None
+    header: bool | None = None
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    id: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +74,21 @@ class Samples:
         As they are in the file.
     rows : ndarray of int64, shape (n,)
         Where each sample is in the file, from 0, without the header.
-    columns : dict of str to list of str
-        The samples' cells in all columns of a table; empty for arrays.
+    columns : mapping of str to sequence of length n
+        The samples' cells in all columns of a table; a data frame, or empty for arrays.
     notes : list of str
         What was left out, filled in or guessed.
+    understood : str
+        What the file was taken for, in one line.
     """
 
     X: npt.NDArray[np.float32]
     targets: Targets
     labels: list[str]
     rows: npt.NDArray[np.int64]
-    columns: dict[str, list[str]] = field(default_factory=dict)
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    understood: str = ""
 
     @property
     def y(self) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
@@ -60,56 +100,179 @@ class Samples:
         """The classes; empty for numbers to predict."""
         return self.targets.classes
 
+    @property
+    def are_images(self) -> bool:
+        """Whether the samples are images."""
+        return self.X.ndim == 4
 
-def read_samples(
-    path: Path, label: str | None, *, task: TaskName | None = None, header: bool | None = None
-) -> Samples:
-    """Read a file.
+
+def read_samples(path: Path, wanted: Wanted) -> Samples:
+    """Read a file, or a folder.
 
     Parameters
     ----------
     path : Path
-        ``.npz`` with an array ``X`` (features, or images with channels first or last) and one of labels;
-        ``.csv`` or ``.tsv``, maybe compressed; or ``.parquet``.
-    label : str or None
-        Name of the column or array of labels; ``y`` for None.
-    task : {"classification", "regression"}, optional
-        What the labels are; by what they look like by default (`make_targets`).
-    header : bool, optional
-        Whether the first row of a text table names the columns; by whether it looks like the others by default.
+        ``.npz`` with an array ``X`` (features, or images with channels first or last) and one of labels; a text
+        table, Parquet, Feather, JSON lines or Excel; a folder of images whose folders are the classes; what
+        Hugging Face's ``save_to_disk`` wrote. A table with a column of paths to images stands for these.
+    wanted : Wanted
+        What was said about it.
 
     Raises
     ------
     UsageError
-        If the file can't be read or holds nothing that a model can be trained on.
+        If it can't be read or holds nothing that a model can be trained on. All that is wrong with a table is
+        said at once.
     """
-    wanted = label or _DEFAULT_LABEL
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _from_arrays(path, wanted, task)
-    if suffix == ".parquet":
-        return _from_table(_read_parquet(path, wanted), path, task)
+    label = wanted.label or _LABELS[0]
+    if path.is_dir():
+        return _of_folder(path, wanted, label)
+    if path.suffix.lower() == ".npz":
+        _no_columns(wanted, path)
+        return _of_arrays(path, label, wanted.task)
     if is_delimited(path):
-        return _from_table(read_delimited(path, wanted, header), path, task)
-    raise UsageError(f"{path} must end in .npz, .csv, .tsv (or these with .gz, .bz2, .xz) or .parquet")
+        check_input(path)
+        return _of_table(read_delimited(path, label, wanted.header), path, wanted)
+    if is_typed(path):
+        return _of_table(read_typed(path, label), path, wanted)
+    named, packed = ", ".join((*TEXT_SUFFIXES, *TYPED_SUFFIXES)), ", ".join(PACKED_SUFFIXES)
+    raise UsageError(
+        f"{path} must end in .npz, {named} (text also with {packed}), or "
+        "be a folder of images or a data set of Hugging Face"
+    )
 
 
-def _from_arrays(path: Path, label: str, task: TaskName | None) -> Samples:
+def _of_folder(path: Path, wanted: Wanted, label: str) -> Samples:
+    if is_dataset(path):
+        return _of_table(read_dataset(path, label), path, wanted)
+    if path.name.lower().endswith((*TEXT_SUFFIXES, *TYPED_SUFFIXES, ".npz")):
+        raise UsageError(f"{path} is a folder: name a file")
+    _no_columns(wanted, path)
+    X, labels, paths = read_folder(path)
+    return _of_images(X, labels, np.arange(len(labels)), {"path": paths}, wanted.task, "folders", [])
+
+
+def _no_columns(wanted: Wanted, path: Path) -> None:
+    given = [name for name in ("drop", "keep", "text", "id") if getattr(wanted, name)]
+    if given:
+        raise UsageError(f"{path} is no table: leave out {', '.join(f'--{name}' for name in given)}")
+
+
+def _of_arrays(path: Path, label: str, task: TaskName | None) -> Samples:
     X, array = read_arrays(path, label)
     labels, kept, notes = _labelled(array.astype(str).tolist(), label)
     X = X[kept]
-    features = as_images(X) if X.ndim in (3, 4) else standardised(X.reshape(len(X), -1).astype(np.float64))
+    _check_enough(path, labels)
+    if X.ndim in (3, 4):
+        return _of_images(as_images(X), labels, kept, {}, task, label, notes)
+    features = standardised(X.reshape(len(X), -1).astype(np.float64))
     targets, more = make_targets(labels, label, task)
-    return Samples(features, targets, labels, kept, notes=[*notes, *more])
+    understood = f"{_rows(labels)} of {features.shape[1]} numbers; {_task(targets, label)}"
+    return Samples(features, targets, labels, kept, notes=[*notes, *more], understood=understood)
 
 
-def _from_table(table: Table, path: Path, task: TaskName | None) -> Samples:
-    labels, kept, notes = _labelled(table.labels(path), table.label)
-    targets, about_labels = make_targets(labels, table.label, task)
-    columns = {name: [cells[row] for row in kept.tolist()] for name, cells in table.columns.items()}
-    features, about_columns = make_features({k: v for k, v in columns.items() if k != table.label})
-    notes = [*table.notes, *notes, *about_labels, *about_columns]
-    return Samples(features, targets, labels, kept, columns, notes)
+def _of_images(
+    X: npt.NDArray[np.float32],
+    labels: list[str],
+    rows: npt.NDArray[np.int64],
+    columns: Mapping[str, Sequence[Any]],
+    task: TaskName | None,
+    label: str,
+    notes: list[str],
+) -> Samples:
+    targets, more = make_targets(labels, label, task)
+    size = " x ".join(map(str, X.shape[1:]))
+    understood = f"{len(labels)} images of {size}; {_task(targets, label)}"
+    return Samples(X, targets, labels, rows, columns, [*notes, *more], understood)
+
+
+def _of_table(table: Table, path: Path, wanted: Wanted) -> Samples:
+    frame = table.frame
+    problems: list[str] = []
+    label = _label_of(table, wanted, path, problems)
+    named = (wanted.id,) if wanted.id else ()
+    flags = {"--drop": wanted.drop, "--id": named, "--keep": wanted.keep, "--text": wanted.text}
+    drop, id_, keep, text = (_named(frame, names, flag, label, problems) for flag, names in flags.items())
+    if label is None:
+        raise UsageError("; ".join(problems))
+    try:
+        labels, kept, notes = _labelled(make_cells(frame[label]).texts(), label)
+        targets, about_labels = make_targets(labels, label, wanted.task)
+        _check_enough(path, labels)
+    except UsageError as problem:
+        problems.append(str(problem))
+        labels, kept, notes = [], np.arange(len(frame)), []
+    frame = frame.iloc[kept] if len(kept) < len(frame) else frame
+    features = frame.drop(columns=list({label, *drop, *id_}))
+    if table.images is None and (paths := column_of_paths(features, path.parent)) is not None:
+        table.images = _pictures(features[paths], path.parent, problems)
+        _raise_all(problems)
+    elif table.images is not None:
+        table.images = table.images[kept]
+    if table.images is not None:
+        if keep or text:
+            problems.append("only the images are learnt from: leave out --keep and --text")
+        _raise_all(problems)
+        notes = [*table.notes, *notes, "only the images are learnt from, no other column"]
+        return _of_images(table.images, labels, kept, frame, wanted.task, label, notes)
+    try:
+        found = make_features(features, keep=keep, text=text, comma=table.comma)
+    except UsageError as problem:
+        problems.append(str(problem))
+    _raise_all(problems)
+    kinds = ", ".join(f"{len(names)} of {kind}" for kind, names in found.kinds.items())
+    understood = (
+        f"{_rows(labels)}, {features.shape[1]} columns to learn from ({kinds}); {_task(targets, label)}"
+    )
+    notes = [*table.notes, *notes, *about_labels, *found.notes]
+    return Samples(found.X, targets, labels, kept, _id_first(frame, wanted), notes, understood)
+
+
+def _pictures(column: Any, folder: Path, problems: list[str]) -> npt.NDArray[np.float32] | None:
+    try:
+        return read_images([folder / str(cell).strip() for cell in column])
+    except UsageError as problem:
+        problems.append(str(problem))
+        return None
+
+
+def _raise_all(problems: list[str]) -> None:
+    if problems:
+        raise UsageError("; ".join(dict.fromkeys(problems)))
+
+
+def _id_first(frame: Any, wanted: Wanted) -> Any:
+    if not wanted.id:
+        return frame
+    return frame[[wanted.id, *(name for name in frame.columns if name != wanted.id)]]
+
+
+def _label_of(table: Table, wanted: Wanted, path: Path, problems: list[str]) -> str | None:
+    """Return the column of labels, or None with a problem more."""
+    names = list(table.frame.columns)
+    label = table.label
+    if wanted.label is None and label not in names:
+        label = next((name for name in _LABELS if name in names), label)
+        if label in names:
+            table.notes.append(f"the labels are the column {label!r} (--label otherwise)")
+    if label not in names:
+        problems.append(f"{path} has no column {label!r}: name the labels with --label, one of {shown(names)}")
+        return None
+    if len(names) < 2 and table.images is None:
+        problems.append(f"{path} has no column beside {label!r}: there are no features")
+    return str(label)
+
+
+def _named(frame: Any, names: tuple[str, ...], flag: str, label: str | None, problems: list[str]) -> list[str]:
+    """Return the columns that are named, each alone or several with commas between."""
+    known = set(frame.columns)
+    found = [part for name in names for part in ([name] if name in known else name.split(","))]
+    found = [name if name in known else name.strip() for name in found]
+    if unknown := [name for name in found if name not in known]:
+        problems.append(f"{flag} names no column {shown(unknown)}: there are {shown(frame.columns)}")
+    if label in found:
+        problems.append(f"{flag} names {label!r}, which are the labels")
+    return [name for name in found if name in known]
 
 
 def _labelled(cells: Sequence[str], name: str) -> tuple[list[str], npt.NDArray[np.int64], list[str]]:
@@ -123,20 +286,21 @@ def _labelled(cells: Sequence[str], name: str) -> tuple[list[str], npt.NDArray[n
     return [labels[row] for row in kept.tolist()], kept, notes
 
 
-def _read_parquet(path: Path, label: str) -> Table:
-    check_input(path)
-    try:
-        import pandas as pd
+def _check_enough(path: Path, labels: list[str]) -> None:
+    if len(labels) < _FEWEST:
+        raise UsageError(f"{path} holds {len(labels)} samples: at least {_FEWEST} are needed")
 
-        frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise UsageError("Parquet needs pandas and pyarrow: pip install 'dataval[tables]'") from error
-    except (ValueError, OSError, TypeError, RuntimeError) as error:
-        raise UsageError(f"{path} can't be read as Parquet: {error}") from error
-    if not len(frame):
-        raise UsageError(f"{path} is empty: one row a sample is needed")
-    names = [str(name) for name in frame.columns]
-    if (twice := first_repeated(names)) is not None:
-        raise UsageError(f"{path}: two columns have the same name {twice!r}: rename one")
-    frame = frame.astype(object).where(frame.notna(), "")
-    return Table({name: [str(c) for c in frame.iloc[:, i]] for i, name in enumerate(names)}, label)
+
+def _rows(labels: list[str]) -> str:
+    return f"{len(labels)} rows"
+
+
+def _task(targets: Targets, label: str) -> str:
+    """Return what is to be learnt, with the sizes of the classes."""
+    if not targets.classes:
+        return f"regression of {label!r}"
+    counts = np.bincount(targets.y)
+    order = np.argsort(-counts, kind="stable")[:6].tolist()
+    sizes = ", ".join(f"{targets.classes[i]!r} {counts[i]}" for i in order)
+    more = ", ..." if len(counts) > len(order) else ""
+    return f"classification of {label!r}, {len(counts)} classes ({sizes}{more})"

@@ -1,4 +1,4 @@
-"""How wrong each sample's label looks, and what a model that has not seen it would say instead."""
+"""How wrong each sample's label looks, and what models that have not seen it would say instead."""
 
 from __future__ import annotations
 
@@ -6,131 +6,132 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold
+from scipy.optimize import minimize
+from scipy.special import expit, log_softmax
+from scipy.stats import norm
 
-from dataval.cli.choices import DetectMethod
-from dataval.cli.errors import UsageError
+from dataval.cli.held_out import held_out_logs, held_out_numbers
 from dataval.cli.samples import Samples
-from dataval.data import as_data
-from dataval.methods import MeanLoss
-from dataval.objectives.logits import probabilities
-from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
-from dataval.progress import progress_bar
-from dataval.training.config import Training
-from dataval.training.learner import Learner
-from dataval.training.optimizers import Adam
-from dataval.training.recording import carry_out
-from dataval.training.replay import Replay
-from dataval.zoo import named_model
 
-__all__ = ["HeldOut", "make_learner", "predict_held_out", "suspicion_values"]
+__all__ = ["Suspicion", "of_logs", "of_numbers", "suspicion"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_FOLDS = 5
-_SMALLEST_IMAGE = 4
+_STEPS = 50
+_FEW = 0.05
+_PRIOR = 20.0
+_MAD = 0.6745  # of a normal distribution with standard deviation 1
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
-    """What models said of samples that they had not been trained on.
+class Suspicion:
+    """What is thought of the labels of n samples.
 
     Attributes
     ----------
-    losses : ndarray of float64, shape (n,)
-    outputs : ndarray of float64, shape (n, n_outputs)
-        Probabilities of the classes; or the number to predict, in its own unit.
+    values : ndarray of float64, shape (n,)
+        The lower, the more a label looks wrong.
+    probability_wrong : ndarray of float64, shape (n,)
+    outputs : ndarray of float64, shape (n, n_classes) or (n,)
+        Probability of each class; or the number that is predicted, in the labels' unit.
+    by : str
+        What found it.
     """
 
-    losses: FloatArray
+    values: FloatArray
+    probability_wrong: FloatArray
     outputs: FloatArray
+    by: str
 
 
-def make_learner(samples: Samples, model: str | None, epochs: int, seed: int) -> Learner:
-    """Return what is trained on samples: a CNN for images and an MLP otherwise, unless a model is named.
+def suspicion(samples: Samples, seed: int) -> Suspicion:
+    """Judge the labels of a table's samples.
 
-    Raises
-    ------
-    UsageError
-        If the model doesn't take the samples.
-    """
-    shape = samples.X.shape[1:]
-    default = "cnn" if len(shape) == 3 and min(shape[1:]) >= _SMALLEST_IMAGE else "mlp"
-    try:
-        build, backend = named_model(model or default, shape, max(1, len(samples.classes)))
-    except (ValueError, ImportError) as error:
-        raise UsageError(str(error)) from error
-    training = Training(
-        optimizer=Adam(learning_rate=4e-3),
-        epochs=epochs,
-        batch_size=min(32, max(1, len(samples.y) // 8)),
-        clip_norm=5.0,
-        seed=seed,
-    )
-    loss = "cross_entropy" if samples.classes else "mse"
-    return Learner(build, loss=loss, training=training, backend=backend)
-
-
-def suspicion_values(learner: Learner, samples: Samples, method: DetectMethod, held_out: HeldOut) -> FloatArray:
-    """Return one value a sample: the lower, the more its label looks wrong.
+    The model is the one of logistic regression, boosted trees and, for small tables, a network under which the
+    labels that it has not seen are likeliest (five folds); for numbers the one of the smallest error.
 
     Parameters
     ----------
-    learner : Learner
-        What `make_learner` returned.
     samples : Samples
-        What is valued.
-    method : {"mean-loss", "held-out-loss"}
-        Minus a sample's mean loss while a model is trained on all; or minus its loss under a model that was
-        trained on the other four fifths. Neither needs clean validation data, as methods do that measure what a
-        sample does to validation samples: a held-out fifth of the file has labels as wrong as the rest.
-    held_out : HeldOut
-        What `predict_held_out` returned.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-    """
-    if method == "held-out-loss":
-        return -held_out.losses
-    return MeanLoss(learner).fit(samples.X, samples.y).score(samples.X[:1], samples.y[:1])
-
-
-def predict_held_out(learner: Learner, samples: Samples, seed: int) -> HeldOut:
-    """Predict every sample by a model that was trained on the other four fifths.
-
-    Parameters
-    ----------
-    learner : Learner
-        What `make_learner` returned.
-    samples : Samples
-        What is predicted.
+        Of features (n, n_features).
     seed : int
-        Draws the folds.
+        Draws folds and models.
     """
-    losses = np.empty(len(samples.y))
-    outputs = np.empty((len(samples.y), max(1, len(samples.classes))))
-    folds = list(KFold(_FOLDS, shuffle=True, random_state=seed).split(samples.X))
-    with progress_bar("folds", len(folds), None) as bar:
-        for train, held_out in folds:
-            replay = learner.prepare(samples.X[train], samples.y[train])
-            carry_out(replay.program, replay.run, progress=learner.progress)
-            losses[held_out], outputs[held_out] = _tested(replay, samples, held_out)
-            bar.update()
+    X = samples.X.reshape(len(samples.X), -1)
     if samples.classes:
-        return HeldOut(losses, probabilities(outputs))
-    return HeldOut(losses, outputs * samples.targets.scale + samples.targets.center)
+        return of_logs(*held_out_logs(X, samples.y, seed), samples)  # type: ignore[arg-type]
+    found, by = held_out_numbers(X, samples.y[:, 0].astype(np.float64), seed)
+    return of_numbers(found, by, samples)
 
 
-def _tested(
-    replay: Replay, samples: Samples, indices: npt.NDArray[np.int64]
-) -> tuple[FloatArray, npt.NDArray[np.floating]]:
-    """Return the losses and the outputs of some samples at the end of a run."""
-    backend, state = replay.program.backend, replay.final
-    data = as_data(samples.X[indices], samples.y[indices], "held-out")
-    batches = backend.batches(data)
-    outputs = [
-        backend.arrays.to_numpy(backend.predict(state.parameters, state.buffers, batches.take(chunk)))
-        for chunk in np.split(np.arange(len(data)), range(CHUNK_SIZE, len(data), CHUNK_SIZE))
-    ]
-    return ValidationObjective(backend, data, None).values(state), np.concatenate(outputs)
+def of_logs(logs: FloatArray, by: str, samples: Samples, values: FloatArray | None = None) -> Suspicion:
+    """Return what log-probabilities (n, n_classes) of models that have not seen the samples say.
+
+    Values, unless given, are the log-odds of the label against the likeliest other class.
+    """
+    labels = samples.y.astype(np.int64)
+    rows = np.arange(len(logs))
+    sharpened, share = _without_noise(logs, labels)
+    own = sharpened[rows, labels]
+    others = sharpened.copy()
+    others[rows, labels] = -np.inf
+    margin = own - others.max(axis=1)
+    elsewhere = share / (logs.shape[1] - 1) * (1.0 - np.exp(own))
+    wrong = elsewhere / (elsewhere + (1.0 - share) * np.exp(own))
+    return Suspicion(margin if values is None else values, wrong, np.exp(sharpened), by)
+
+
+def _without_noise(logs: FloatArray, labels: npt.NDArray[np.int64]) -> tuple[FloatArray, float]:
+    """Return log-probabilities of the true classes, and the share of the labels that are wrong.
+
+    A label is the true class but for that share, which is one of the others: temperature and share are those
+    under which the labels are likeliest, with a prior of twenty labels that are right.
+    """
+    rows, n, n_others = np.arange(len(labels)), len(labels), logs.shape[1] - 1
+
+    def loss(parameters: FloatArray) -> float:
+        share = expit(parameters[1])
+        own = np.exp(log_softmax(logs / np.exp(parameters[0]), axis=1)[rows, labels])
+        likelihood = (1.0 - share) * own + share / n_others * (1.0 - own)
+        return -float(np.log(likelihood + 1e-12).sum() + _PRIOR * np.log1p(-share)) / n
+
+    bounds = [(-3.0, 3.0), (-10.0, 0.0)]
+    starts = [np.array([0.0, start]) for start in (-6.0, -2.0)]
+    found = min(
+        (minimize(loss, start, bounds=bounds, method="L-BFGS-B") for start in starts), key=lambda f: f.fun
+    )
+    return np.asarray(log_softmax(logs / np.exp(found.x[0]), axis=1)), float(expit(found.x[1]))
+
+
+def of_numbers(predicted: FloatArray, by: str, samples: Samples, values: FloatArray | None = None) -> Suspicion:
+    """Return what predictions (n,), standardised as the targets are, say of these.
+
+    Values, unless given, are minus the absolute error in its median absolute deviations.
+    """
+    targets = samples.targets
+    residuals = targets.y[:, 0] - predicted
+    scale = max(float(np.median(np.abs(residuals))) / _MAD, 1e-12)
+    return Suspicion(
+        -np.abs(residuals) / scale if values is None else values,
+        _outlying(residuals, scale),
+        predicted * targets.scale + targets.center,
+        by,
+    )
+
+
+def _outlying(residuals: FloatArray, scale: float) -> FloatArray:
+    """Return the probability that an error is none of prediction: of a mixture of two normal distributions.
+
+    The one has the width of most errors, the other that of two labels that have nothing to do with each other;
+    how many belong to the second is found by expectation and maximisation.
+    """
+    near, far = (
+        norm.logpdf(residuals, scale=scale),
+        norm.logpdf(residuals, scale=max(np.sqrt(2.0), 3.0 * scale)),
+    )
+    share = _FEW
+    wrong = np.zeros(len(residuals))
+    for _ in range(_STEPS):
+        wrong = 1.0 / (1.0 + np.exp(np.clip(near - far, -700, 700)) * (1.0 - share) / share)
+        share = float(np.clip(wrong.mean(), 1e-6, 0.5))
+    return wrong

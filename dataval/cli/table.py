@@ -1,4 +1,4 @@
-"""A table as it was read, before any cell is taken for a number."""
+"""A table: its cells by column, and what is known of how it was read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from dataval.cli.errors import UsageError
 
-__all__ = ["Table", "first_repeated", "is_missing", "is_unlabelled", "shown"]
+__all__ = ["Table", "first_repeated", "is_missing", "is_unlabelled", "pandas", "shown"]
 
 _EMPTY = frozenset({"", "?", "nan"})
-_MISSING = _EMPTY | {"na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-", "--"}
+_MISSING = _EMPTY | {"na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-", "--", "n.a.", "#null!", "missing"}
 _SHOWN = 12
 
 
@@ -21,34 +21,38 @@ class Table:
 
     Attributes
     ----------
-    columns : dict of str to list of str
-        All of the same length.
+    frame : DataFrame, shape (n, n_columns)
+        Columns of text, or of whatever a typed file holds; their names are text, and all different.
     label : str
         The column of labels.
     notes : list of str
         What the user should know about how it was read.
+    comma : bool
+        Whether 1,234 is rather one and a fraction than a thousand and more.
+    images : ndarray of float32, shape (n, channels, height, width), or None
+        Of a data set whose samples are images.
     """
 
-    columns: dict[str, list[str]]
+    frame: Any
     label: str
     notes: list[str] = field(default_factory=list)
+    comma: bool = False
+    images: Any = None
 
-    def labels(self, where: Any) -> list[str]:
-        """Return the labels; `where` is what messages call the file.
 
-        Raises
-        ------
-        UsageError
-            If there is no such column, or no other.
-        """
-        if self.label not in self.columns:
-            raise UsageError(
-                f"{where} has no column {self.label!r}: name the labels with --label, one of "
-                f"{shown(self.columns)}"
-            )
-        if len(self.columns) < 2:
-            raise UsageError(f"{where} has no column beside {self.label!r}: there are no features")
-        return self.columns[self.label]
+def pandas(what: str) -> Any:
+    """Return pandas.
+
+    Raises
+    ------
+    UsageError
+        If it isn't installed; `what` needs it.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise UsageError(f"{what} needs pandas and pyarrow: pip install 'dataval[tables]'") from error
+    return pd
 
 
 def is_missing(cell: str) -> bool:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dataval.cli.choices import TaskName
 from dataval.cli.errors import UsageError
-from dataval.cli.numbers import is_code, is_number
+from dataval.cli.formats import read_numbers
 
 __all__ = ["Targets", "make_targets"]
 
@@ -36,6 +36,10 @@ class Targets:
     center: float = 0.0
     scale: float = 1.0
 
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """Return the numbers to predict, in the file's unit."""
+        return np.asarray(self.y[:, 0], dtype=np.float64) * self.scale + self.center
+
 
 def make_targets(labels: list[str], name: str, task: TaskName | None) -> tuple[Targets, list[str]]:
     """Return labels as targets, with notes.
@@ -58,22 +62,30 @@ def make_targets(labels: list[str], name: str, task: TaskName | None) -> tuple[T
     UsageError
         If all are the same, there are too many classes, or numbers are asked for and there are none.
     """
-    are_numbers = all(is_number(label) and not is_code(label) for label in labels)
+    numbers = _as_numbers(labels)
+    are_numbers = not np.isnan(numbers).any()
     if task == "regression" and not are_numbers:
-        odd = next(label for label in labels if not is_number(label) or is_code(label))
+        odd = labels[int(np.isnan(numbers).argmax())]
         raise UsageError(f"the labels {name!r} are no plain numbers, such as {odd!r}: leave --task out")
     if len(set(labels)) < 2:
         raise UsageError(f"all labels {name!r} are {labels[0]!r}: two classes or more are needed")
-    is_regression = task == "regression" or (task is None and are_numbers and _are_amounts(labels))
+    is_regression = task == "regression" or (task is None and are_numbers and _are_amounts(numbers))
     if is_regression:
         notes = [] if task else [f"the labels {name!r} are taken as numbers to predict (--task otherwise)"]
-        return _numbers(labels, name), notes
+        return _numbers(numbers, name), notes
     return _classes(labels, name), _doubt(labels, name) if are_numbers and task is None else []
 
 
-def _are_amounts(labels: list[str]) -> bool:
-    different, n = len({float(label) for label in labels}), len(labels)
-    if any(not float(label).is_integer() for label in labels):
+def _as_numbers(labels: list[str]) -> npt.NDArray[np.float64]:
+    """Return labels as numbers, NaN for what is none."""
+    different = list(dict.fromkeys(labels))
+    found = dict(zip(different, read_numbers(different)[0].tolist(), strict=True))
+    return np.array([found[label] for label in labels])
+
+
+def _are_amounts(numbers: npt.NDArray[np.float64]) -> bool:
+    different, n = len(np.unique(numbers)), len(numbers)
+    if (numbers != np.round(numbers)).any():
         return different > _FEW
     crowded = different > _MANY and different * _ROWS_A_CLASS > n
     return crowded or different > max(_FEW, n // 2) or different > _MOST_CLASSES
@@ -86,8 +98,7 @@ def _doubt(labels: list[str], name: str) -> list[str]:
     return [f"the labels {name!r} are taken as {n_classes} classes (--task regression for amounts)"]
 
 
-def _numbers(labels: list[str], name: str) -> Targets:
-    numbers = np.array([float(label) for label in labels])
+def _numbers(numbers: npt.NDArray[np.float64], name: str) -> Targets:
     with np.errstate(over="ignore", invalid="ignore"):
         center, scale = float(numbers.mean()), float(numbers.std())
     if not np.isfinite([center, scale]).all():

@@ -38,7 +38,7 @@ TABLES = {
     "numbers without end": (f"a,y\n{'9' * 400},u\n{ROWS}", "numbers that are too large"),
 }
 BYTES = {
-    "latin-1": ("d.csv", "a,y\ncaf\xe9,u\n".encode("latin-1"), "not UTF-8 text (byte 7)"),
+    "half a text": ("d.csv", b"a,y\ncaf\xe9,u\n\x81", "not UTF-8 text (byte 7)"),
     "NUL": ("d.csv", b"a,y\n1,\0\n", "NUL bytes"),
     "Excel": ("d.csv", b"PK\x03\x04\0\0", "NUL bytes"),
     "image": ("d.csv", b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8 text"),
@@ -147,7 +147,7 @@ def test_a_damaged_archive(refused, tmp_path):
 
 
 def test_more_than_is_read(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr("dataval.cli.delimited._MOST_BYTES", 2**20)
+    monkeypatch.setattr("dataval.cli.packed._MOST_BYTES", 2**20)
     (tmp_path / "d.csv").write_bytes(b"1,2\n" * 2**19)
     assert "holds more than 1 MiB" in refused("detect", "d.csv")
     (tmp_path / "d.csv.gz").write_bytes(gzip.compress(bytes(2**22)))

@@ -17,6 +17,7 @@ from dataval.cli.main import main
 from dataval.evaluation import noise_detection
 
 NAMES = ["malignant", "benign"]
+JUDGED = ["rank", "row", "label", "value", "probability_wrong"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_parquet_and_csv_give_the_same(planted, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pd, "read_parquet", lambda _: frame)  # pyarrow need not be installed
     outputs = []
     for name in ("data.csv", "data.parquet"):
-        assert main(["detect", str(tmp_path / name), "--label", "diagnosis", "--epochs", "2"]) == 0
+        assert main(["detect", str(tmp_path / name), "--label", "diagnosis"]) == 0
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
 
@@ -121,7 +122,7 @@ def detected(tmp_path, capsys, iris):
         packers = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
         path = tmp_path / name
         path.write_bytes(packers.get(path.suffix, bytes)(content))
-        assert main(["detect", str(path), "--label", label, "--epochs", "2", *options]) == 0
+        assert main(["detect", str(path), "--label", label, *options]) == 0
         captured = capsys.readouterr()
         assert all(line.startswith("dataval: note: ") for line in captured.err.splitlines())
         return parsed(captured.out), captured.err
@@ -132,20 +133,21 @@ def detected(tmp_path, capsys, iris):
 def test_the_columns_of_the_output(detected, iris):
     names, original = iris
     rows, said = detected("iris.csv")
-    assert list(rows[0]) == ["rank", "row", "label", "value", "suggested_label", "probability", *names]
-    assert said == ""
+    assert list(rows[0]) == [*JUDGED, "suggested_label", "confidence", *names]
+    assert "150 rows, 4 columns to learn from (4 of numbers)" in said
+    assert "classification of 'species', 3 classes ('setosa' 50, " in said
     for row in rows:
         assert [row[name] for name in names] == original[int(row["row"])]
         assert row["label"] == row["species"]
         assert row["suggested_label"] in {"setosa", "versicolor", "virginica"}
-        assert 1 / 3 <= float(row["probability"]) <= 1  # of the likeliest of three
+        assert 1 / 3 <= float(row["confidence"]) <= 1  # of the likeliest of three
 
 
 def test_a_column_whose_name_is_taken(detected, iris):
     names = ["label", "rank", "input_rank", "value", "species"]
     rows, _ = detected("taken.csv", header=names)
     own = ["input_label", "input_rank", "input_input_rank", "input_value", "species"]
-    assert list(rows[0])[6:] == own
+    assert list(rows[0])[7:] == own
     assert rows[0]["input_label"] == iris[1][int(rows[0]["row"])][0]
 
 
@@ -159,7 +161,7 @@ def test_delimiters_and_compression_change_nothing(detected, name):
 def test_without_a_header_all_rows_are_ranked(detected, label, header):
     rows, said = detected("bare.csv", header=None, label=label, options=header)
     assert len(rows) == 150
-    assert list(rows[0])[6:] == ["0", "1", "2", "3", "4"]
+    assert list(rows[0])[7:] == ["0", "1", "2", "3", "4"]
     assert ("looks like data" in said) == (not header)
 
 
@@ -175,9 +177,9 @@ def test_names_dates_and_missing_cells(detected, iris):
     real[9][-1] = ""
     rows, said = detected("real.csv", real, header=["Name", "when", *names])
     assert sorted(int(row["row"]) for row in rows) == sorted({*range(150)} - {9})
-    assert [line.removeprefix("dataval: note: ") for line in said.splitlines()] == [
+    assert [line.removeprefix("dataval: note: ") for line in said.splitlines()][1:-1] == [
         "rows left out, as they have no label: 1",
-        "columns left out, as their text is different in every row: 'Name'",
+        "columns left out, as their text is different in every row (--text to learn from their words): 'Name'",
         "columns of dates, taken as numbers of days: 'when'",
         "columns with missing cells, filled in by the median and marked: 'a', 'b'",
     ]
@@ -191,7 +193,7 @@ def test_numbers_to_predict(detected):
         rows[row][-1] = "3000"
     names = [*bunch.feature_names, "target"]
     ranked, said = detected("diabetes.csv", rows, header=names, label="target")
-    assert list(ranked[0]) == ["rank", "row", "label", "value", "suggested_value", *names]
+    assert list(ranked[0]) == [*JUDGED, "suggested_value", *names]
     assert "taken as numbers to predict" in said
     # Ten times what any patient has: whatever two epochs learnt, nothing else can have a larger error.
     assert sorted(int(row["row"]) for row in ranked[:3]) == wrong
