@@ -38,8 +38,8 @@ def run_detect(
     wanted : Wanted
         What was said about the file.
     method, model, epochs
-        As for `dataval.cli.networks`. A table is judged without a network (`dataval.cli.suspicion`) unless one
-        of them is given.
+        As for `dataval.cli.networks`. A table is judged without a network unless one of them is given; classes
+        are judged by `LabelErrors` unless a method is.
     seed : int, default 0
         Draws folds, and what models draw.
     top : int, optional
@@ -54,7 +54,7 @@ def run_detect(
     """
     samples = read_samples(path, wanted)
     if samples.are_images or method or model or epochs:
-        found = _by_network(samples, method or "mean-loss", model, epochs or _EPOCHS, seed)
+        found = _by_network(samples, method, model, epochs or _EPOCHS, seed)
     else:
         _say(samples)
         found = suspicion(samples, seed)
@@ -65,13 +65,17 @@ def run_detect(
     return Ranking(samples, found, np.argsort(found.values, kind="stable")[:top])
 
 
-def _by_network(samples: Samples, method: DetectMethod, model: str | None, epochs: int, seed: int) -> Suspicion:
+def _by_network(
+    samples: Samples, method: DetectMethod | None, model: str | None, epochs: int, seed: int
+) -> Suspicion:
     from dataval.cli.networks import make_learner, network_suspicion  # a framework, which takes seconds
 
     learner = make_learner(samples, model, epochs, seed)
     learner.prepare(samples.X, samples.y)  # so that what doesn't fit ends before anything is said
     _say(samples)
-    return network_suspicion(learner, samples, method, seed)
+    if samples.classes and method is None:
+        return suspicion(samples, seed, learner)
+    return network_suspicion(learner, samples, method or "mean-loss", seed)
 
 
 def _say(samples: Samples) -> None:

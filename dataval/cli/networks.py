@@ -11,10 +11,12 @@ from sklearn.model_selection import KFold
 
 from dataval.cli.choices import DetectMethod
 from dataval.cli.errors import UsageError
-from dataval.cli.held_out import tempered
 from dataval.cli.samples import Samples
-from dataval.cli.suspicion import Suspicion, of_logs, of_numbers
+from dataval.cli.suspicion import Suspicion
 from dataval.data import as_data
+from dataval.labels.calibration import of_labels
+from dataval.labels.residuals import probability_outlying
+from dataval.labels.transition import fit_noise
 from dataval.methods import MeanLoss
 from dataval.objectives.validation import CHUNK_SIZE, ValidationObjective
 from dataval.progress import progress_bar
@@ -96,9 +98,13 @@ def network_suspicion(learner: Learner, samples: Samples, method: DetectMethod, 
     else:
         values = MeanLoss(learner).fit(samples.X, samples.y).score(samples.X[:1], samples.y[:1])
     if not samples.classes:
-        return of_numbers(held_out.outputs[:, 0], "a network", samples, values)
-    logs = tempered(log_softmax(held_out.outputs, axis=1), samples.y.astype(np.int64))
-    return of_logs(logs, "a network", samples, values)
+        targets, predicted = samples.targets, held_out.outputs[:, 0]
+        numbers = targets.y[:, 0].astype(np.float64)
+        wrong = probability_outlying(numbers - predicted, numbers)
+        return Suspicion(values, wrong, predicted * targets.scale + targets.center, "a network")
+    labels = samples.y.astype(np.int64)
+    classes = fit_noise(log_softmax(held_out.outputs, axis=1)[None], labels, seed=seed).posterior(labels)
+    return Suspicion(values, 1.0 - of_labels(classes, labels), classes, "a network")
 
 
 def _predict_held_out(learner: Learner, samples: Samples, seed: int) -> _HeldOut:

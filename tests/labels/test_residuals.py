@@ -22,6 +22,17 @@ def test_wrong_numbers_are_counted_and_heavy_tails_are_not():
     assert found[wrong].mean() > 0.6 > 0.05 > found[~wrong].mean()
 
 
+def test_numbers_beyond_all_others_are_wrong():
+    """Also where they widen the spread of the numbers so much that it would seem to explain them."""
+    rng = np.random.default_rng(0)
+    targets = 100 + 30 * rng.normal(size=400)
+    residuals = 10 * rng.normal(size=400)
+    targets[:3], residuals[:3] = 3000.0, 2900.0
+    found = probability_outlying(residuals, targets)
+    assert found[:3].min() > 0.95
+    assert found[3:].max() < 0.5
+
+
 def test_spread_is_the_scale_of_a_student():
     residuals = 3.0 * np.random.default_rng(1).standard_t(4, (20_000, 1))
     assert spread(residuals)[0] == pytest.approx(3.0, rel=0.03)  # two standard errors
