@@ -45,12 +45,13 @@ def forget_shared() -> None:
 def crossed(rows: Iterable[Any], columns: Iterable[Any], *, always: tuple[Any, Any]) -> list[Any]:
     """Pair all rows with all columns as parameters of a test.
 
-    On TensorFlow only pairs with the row or the column of `always` are quick: others compile a model anew for
-    arithmetic that is the same code on both frameworks.
+    On TensorFlow only pairs with the row or the column of `always` are quick, and of a transformer none is:
+    others compile a model anew for arithmetic that is the same code on both frameworks.
     """
     slow = pytest.mark.slow_on_tensorflow
+    quick = {(row, always[1]) for row in rows if row != "transformer"} | {(always[0], c) for c in columns}
     return [
-        pytest.param(row, column, marks=[] if row == always[0] or column == always[1] else slow)
+        pytest.param(row, column, marks=[] if (row, column) in quick else slow)
         for row, column in product(rows, columns)
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import cauchy, norm
 from scipy.stats import t as student
 
 __all__ = ["combined", "log_densities", "probability_outlying", "spread"]
@@ -12,7 +13,7 @@ FloatArray = NDArray[np.float64]
 
 _FREEDOM = 4.0
 _STEPS = 50
-_FREEDOM_ELSEWHERE = 2.0  # below all of the next
+_BEYOND = 0.1
 _FREEDOMS = (2.5, 4.0, 8.0, 30.0)
 _PRIOR = (0.0, 20.0)  # wrong and right samples' worth of belief that hardly any is wrong
 
@@ -55,17 +56,20 @@ def probability_outlying(residuals: FloatArray, targets: FloatArray) -> FloatArr
     r"""Return the probability ``(N,)`` that a number has nothing to do with its prediction.
 
     Residuals are a mixture: of a Student distribution, as heavy in its tails as their bulk says, and for a
-    share :math:`\pi` of the samples of one as wide as the distance between two of the targets, with tails that
-    are heavier yet, so that a number far beyond all others is never taken for a right one. Share, scale and
-    degrees of freedom are the likeliest ones.
+    share :math:`\pi` of the samples of how far a number drawn from all of them would lie from the prediction, a
+    tenth of these with the tails of a Cauchy distribution, so that a number beyond all others is not taken for
+    a right one. Share, scale and degrees of freedom are the likeliest ones.
 
     Parameters
     ----------
     residuals, targets : ndarray, shape (N,)
         Targets less predictions, and targets.
     """
-    wide = spread((targets - np.median(targets))[:, None])[0]
-    elsewhere = student.logpdf(residuals, _FREEDOM_ELSEWHERE, scale=np.sqrt(2.0) * wide)
+    wide = np.sqrt(2.0) * np.maximum(np.std(targets), np.finfo(float).tiny)
+    elsewhere = np.logaddexp(
+        norm.logpdf(residuals, scale=wide) + np.log1p(-_BEYOND),
+        cauchy.logpdf(residuals, scale=wide) + np.log(_BEYOND),
+    )
     found = [_mixture(residuals, elsewhere, freedom) for freedom in _FREEDOMS]
     return max(found, key=lambda each: each[1])[0]
 

@@ -21,7 +21,7 @@ from dataval.retraining.shared import Shared
 __all__ = ["carry_out", "in_order", "worker_count"]
 
 _MOST_LOSSES = 3  # in a row, with nothing found between them
-_IDLE_SECONDS = 60.0  # loky's workers leave after 300, and whoever asks them at that moment may wait for ever
+_IDLE_SECONDS = 240.0  # loky's workers leave after 300, and whoever asks them at that moment may wait for ever
 _LOSSES = {
     "BrokenProcessPool",  # joblib's own processes
     "KilledWorker",  # Dask

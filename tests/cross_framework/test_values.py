@@ -107,6 +107,7 @@ def test_every_method(method):
 
 
 @pytest.mark.parametrize("name", ["mlp", slow("cnn_max_pool")])
+@pytest.mark.filterwarnings("ignore::dataval.errors.PlateauWarning")  # labels that can't be learnt
 def test_retraining_and_attributions(name):
     one, other, _ = learners(name, OPTIMIZERS["sgd"], epochs=4)
     data, validation = samples(name, N, seed=1), samples(name, 6, seed=2)

@@ -264,7 +264,7 @@ def test_values_of_one_run_have_no_standard_error(zoo):
 def test_verify_proposes_it(zoo, monkeypatch):
     learner, samples, run = trained(zoo)
     truth = dv.evaluation.SubsetTruth(MASKS.repeat(4, axis=0), np.random.default_rng(0).normal(size=4 * K))
-    monkeypatch.setattr("dataval.methods.base.retrain_subsets_of", lambda *_, **__: truth)
+    monkeypatch.setattr("dataval.methods.verification.retrain_subsets_of", lambda *_, **__: truth)
     plain = dv.HyDRA(learner, hessian=True).fit(*samples, run=run)
     with pytest.warns(UserWarning, match=r"HyDRA\(learner, hessian=True, removed=0.3, n_runs=4\)"):
         plain.verify(*validation_of(), fraction=SHARE)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import dataval as dv
+from dataval.methods.curvatures import make_sweep
 from tests.methods.test_logra import rows_at, scalar
 from tests.runs import BATCH_NORM, N, crossed, make_learner, make_samples, trained
 
@@ -132,15 +133,15 @@ def test_an_interrupted_sketch_goes_on(zoo, monkeypatch):
     validation = make_samples(n=N_VAL, seed=2)
     method = dv.HyDRA(learner, hessian=True, projection=6, chunk_size=2)
     expected = dv.HyDRA(learner, hessian=True, projection=6, chunk_size=2).fit(*samples, run=run)
-    made, make = [], dv.HyDRA._make_sweep
+    made = []
 
-    def interrupted(self, *args):
+    def interrupted(*args):
         made.append(1)
         if len(made) == 3:
             raise KeyboardInterrupt
-        return make(self, *args)
+        return make_sweep(*args)
 
-    monkeypatch.setattr(dv.HyDRA, "_make_sweep", interrupted)
+    monkeypatch.setattr("dataval.methods.hydra.make_sweep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         method.fit(*samples, run=run)
     method.fit(*samples, run=run)

@@ -74,7 +74,7 @@ def test_workers_that_were_long_idle_are_let_go():
     before = get_reusable_executor(reuse=True)
     list(carry_out(scaled, 1, [1, 2], 2))
     assert get_reusable_executor(reuse=True) is before
-    workers._last_use[:] = [monotonic() - 61]
+    workers._last_use[:] = [monotonic() - 241]
     assert dict(carry_out(scaled, 1, [1, 2], 2)) == {0: 1, 1: 2}
     assert get_reusable_executor(reuse=True) is not before
 

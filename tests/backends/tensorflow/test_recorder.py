@@ -85,7 +85,13 @@ def recorded():
     return model, recorder, recorder.finish(), history
 
 
-@pytest.mark.parametrize("optimizer", [sgd, adamw], ids=["schedule and momentum", "groups and clipping"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(sgd, id="schedule and momentum", marks=pytest.mark.slow),
+        pytest.param(adamw, id="groups and clipping"),
+    ],
+)
 def test_values_equal_differences_of_the_fit(optimizer):
     """To 1e-5, though Keras clips by a norm that is a millionth smaller."""
     model = compiled(optimizer())
