@@ -77,7 +77,7 @@ class HyDRA(RunValuator):
         True is ``curvature="exact"``, False (the default) ``curvature="none"``.
     curvature : {"exact", "gauss_newton", "none"}, optional
         ``"gauss_newton"`` follows, of the losses' Hessian in the parameters, only what the loss's own curvature
-        in the outputs makes of it, :math:`J^\top DJ`, at the cost of the exact values or less. It is what may
+        in the outputs makes of it, :math:`J^\top DJ`, at about the cost of the exact values. It is what may
         still hold under chaos, where exact values don't (ReLU with max-pooling at a large rate); where training
         is smooth, choose the exact ones.
     objective : callable, optional
